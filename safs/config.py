@@ -1,0 +1,247 @@
+"""The config of a study: one YAML file, checked as a whole before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from safs.protocol import Protocol
+from searchers.registry import SEARCHERS
+from spaces.errors import SafsError, lookup, nearest_name
+from spaces.operators import PAPER_OPERATORS, get_operator
+
+SCHEMA = 1
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelConfig(_Section):
+    """Which network, and where its weights come from.
+
+    Without a checkpoint the dense network is trained first, by the protocol `pretrain`.
+    """
+
+    name: str
+    kwargs: dict[str, Any] = {}
+    checkpoint: Path | None = None
+    trust_pickle: bool = False
+    pretrain: Protocol | None = None
+
+    @model_validator(mode="after")
+    def _has_weights(self) -> ModelConfig:
+        if (self.checkpoint is None) == (self.pretrain is None):
+            raise ValueError("give either `checkpoint`, a file, or `pretrain`, a protocol to train the dense network")
+        return self
+
+
+class DataConfig(_Section):
+    """Which data set, and the folder it lies in (default: `$SAFS_DATA`, else `./data`)."""
+
+    name: str
+    root: Path | None = None
+
+
+class PruneConfig(_Section):
+    """How a dense checkpoint is pruned; `prune: null` where the checkpoint is pruned already."""
+
+    ratio: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    method: str = "magnitude"
+    scope: Literal["layer", "global"] = "layer"
+
+
+class Stage1Config(_Section):
+    """The search over operators.
+
+    Attributes:
+        searcher, options: the algorithm and its own options, such as `history` of LAHC.
+        iterations: evaluations that the searcher may spend; outcomes that are known already are free.
+        epochs: the fidelity: epochs of the vanilla protocol per evaluation.
+        fitness: what is minimised: "train_loss" (the paper's), or "validation_loss" on a held-out fifth.
+        operators: what may stand at a site.
+        start: "uniform" starts from the best single operator everywhere, "random" from a random assignment (the
+            paper's).
+    """
+
+    searcher: str = "lahc"
+    options: dict[str, Any] = {}
+    iterations: Annotated[int, Field(ge=1)] = 20
+    epochs: Annotated[int, Field(ge=1)] = 3
+    fitness: Literal["train_loss", "validation_loss"] = "train_loss"
+    operators: tuple[str, ...] = PAPER_OPERATORS
+    start: Literal["uniform", "random"] = "uniform"
+
+    @field_validator("searcher")
+    @classmethod
+    def _known_searcher(cls, name: str) -> str:
+        lookup("searcher", name, SEARCHERS)
+        return name
+
+    @field_validator("operators")
+    @classmethod
+    def _known_operators(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            get_operator(name)
+        if not names or len(set(names)) != len(names):
+            raise ValueError("needs at least one operator, and each only once")
+        return names
+
+
+class Stage2Config(_Section):
+    """The search over hyperparameters, with learned α, β.
+
+    Attributes:
+        trials: configurations that SMAC may try, each on every fold.
+        folds: k of the k-fold cross-validation; the score is the mean over folds.
+        epochs: epochs per fold, or null for those of the vanilla protocol.
+        scales: learn one α, β per "site" or per "channel".
+    """
+
+    trials: Annotated[int, Field(ge=1)] = 12
+    folds: Annotated[int, Field(ge=2)] = 3
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    scales: Literal["site", "channel"] = "site"
+
+
+class ResourcesConfig(_Section):
+    """Where trials run.
+
+    Attributes:
+        engine: "inline" runs one trial after the other in this process.
+        device: "auto" takes a GPU if there is one, else "cpu" or "cuda".
+        threads: CPU threads per trial; the same number gives the same outcome, another may not.
+    """
+
+    engine: Literal["inline"] = "inline"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Annotated[int, Field(ge=1)] = 1
+
+
+class ReportConfig(_Section):
+    """The final rows: how many seeds each is trained with."""
+
+    seeds: Annotated[int, Field(ge=1)] = 3
+
+
+def _named(value: Any) -> Any:
+    """Read `model: lenet5` as `model: {name: lenet5}`."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+class Config(_Section):
+    """A whole study. `train` is the vanilla protocol: what all rows of the report but the tuned ones use."""
+
+    schema_version: Literal[1] = Field(default=SCHEMA, alias="schema")
+    seed: Annotated[int, Field(ge=0)] = 0
+    model: Annotated[ModelConfig, BeforeValidator(_named)]
+    data: Annotated[DataConfig, BeforeValidator(_named)]
+    prune: PruneConfig | None = None
+    train: Protocol
+    stage1: Stage1Config = Stage1Config()
+    stage2: Stage2Config = Stage2Config()
+    resources: ResourcesConfig = ResourcesConfig()
+    report: ReportConfig = ReportConfig()
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Config:
+        """Return the config with these values.
+
+        Raises:
+            SafsError: naming the first wrong key; for an unknown one, the nearest that is known.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise SafsError(_explain(error, cls)) from None
+
+    @classmethod
+    def from_yaml(cls, path: Path, settings: Sequence[str] = ()) -> Config:
+        """Return the config in a YAML file, with `settings` such as "stage1.iterations=5" laid over it.
+
+        Raises:
+            SafsError: if the file is missing, is no YAML mapping, or holds something wrong.
+        """
+        values = read_yaml(path)
+        for setting in settings:
+            _lay_over(values, setting)
+        return cls.from_mapping(values)
+
+    def to_yaml(self) -> str:
+        """Return the config as YAML, every default written out."""
+        values = self.model_dump(mode="json", by_alias=True)
+        return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file; SafsError if there is none."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SafsError(f"There is no config at {path}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SafsError(f"The config {path} cannot be read: {error}.") from None
+    except yaml.YAMLError as error:
+        raise SafsError(f"The config {path} is not valid YAML: {' '.join(str(error).split())}.") from None
+    if not isinstance(values, dict):
+        raise SafsError(
+            f"The config {path} must be a YAML mapping of keys to values, but is a {type(values).__name__}."
+        )
+    return values
+
+
+def _lay_over(values: dict[str, Any], setting: str) -> None:
+    key, equals, text = setting.partition("=")
+    if not equals or not key:
+        raise SafsError(f"--set takes key=value, such as stage1.iterations=5, but got {setting!r}.")
+    *path, last = key.split(".")
+    for part in path:
+        inner = _named(values.get(part))
+        if inner is None:
+            inner = {}
+        if not isinstance(inner, dict):
+            raise SafsError(f"--set {setting}: {part!r} is a value, not a section.")
+        values[part] = dict(inner)
+        values = values[part]
+    try:
+        values[last] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise SafsError(f"--set {setting}: {text!r} is not a YAML value.") from None
+
+
+def _explain(error: ValidationError, root: type[BaseModel]) -> str:
+    """Return the first problem of a validation as one sentence."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        *path, key = first["loc"]
+        known = _fields(root, [str(part) for part in path])
+        nearest = nearest_name(key, known)
+        hint = f" did you mean {nearest!r}?" if nearest else ""
+        return f"Unknown key {place!r} in the config;{hint} known here: {', '.join(known)}."
+    if first["type"] == "missing":
+        return f"The config lacks {place!r}."
+    message = first["msg"].removeprefix("Value error, ")
+    given = "" if isinstance(first["input"], dict) else f", but got {first['input']!r}"
+    return f"Config key {place!r}: {message[:1].lower()}{message[1:]}{given}."
+
+
+def _fields(root: type[Any], path: Sequence[str]) -> list[str]:
+    """Return the keys that the section at `path` may have."""
+    sections: dict[str, type[Any]] = {
+        "model": ModelConfig,
+        "data": DataConfig,
+        "prune": PruneConfig,
+        "stage1": Stage1Config,
+        "stage2": Stage2Config,
+        "resources": ResourcesConfig,
+        "report": ReportConfig,
+    }
+    if path and path[-1] in ("train", "pretrain"):
+        return list(Protocol.__dataclass_fields__)
+    section = sections.get(path[-1], root) if path else root
+    return [field.alias or name for name, field in section.model_fields.items()]

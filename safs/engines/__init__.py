@@ -1,0 +1,1 @@
+"""Engines: what runs trials. A study decides, an engine executes."""

@@ -1,0 +1,101 @@
+"""SMAC by ask and tell over the stage-2 space. Its files go to a temporary folder: our journal is the truth."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safs.protocol import Protocol
+from spaces.hyperparameters import hyperparameter_space
+
+if TYPE_CHECKING:
+    from ConfigSpace import Configuration, ConfigurationSpace
+    from smac import HyperparameterOptimizationFacade
+    from smac.runhistory import TrialInfo
+
+
+class SmacSearch:
+    """Proposes stage-2 hyperparameters and learns from their costs.
+
+    The first proposal is the vanilla protocol, moved into the space where it lies outside; a quarter of the
+    budget is a Sobol design; the rest is SMAC's Bayesian optimisation with a random forest.
+    """
+
+    def __init__(self, facade: HyperparameterOptimizationFacade) -> None:
+        self._facade = facade
+        self._pending: TrialInfo | None = None
+
+    def ask(self) -> dict[str, Any] | None:
+        """Return hyperparameters to try, or None if the space is exhausted."""
+        try:
+            self._pending = self._facade.ask()
+        except StopIteration:
+            return None
+        values = dict(self._pending.config)
+        return {name: str(value) if isinstance(value, str) else float(value) for name, value in values.items()}
+
+    def tell(self, cost: float | None) -> None:
+        """Report the cost of what was asked for last, or None if it failed."""
+        from smac.runhistory import StatusType, TrialValue
+
+        assert self._pending is not None, "tell without ask"
+        crashed = TrialValue(cost=float("inf"), status=StatusType.CRASHED)
+        self._facade.tell(self._pending, crashed if cost is None else TrialValue(cost=cost))
+        self._pending = None
+
+
+@contextlib.contextmanager
+def smac_search(seed: int, trials: int, vanilla: Protocol) -> Iterator[SmacSearch]:
+    """Give a search of at most `trials` proposals, which leaves nothing behind."""
+    from smac import HyperparameterOptimizationFacade, Scenario
+    from smac.initial_design import SobolInitialDesign
+
+    space = hyperparameter_space(seed)
+    with tempfile.TemporaryDirectory(prefix="safs-smac-") as folder:
+        scenario = Scenario(
+            space,
+            output_directory=Path(folder),
+            deterministic=True,
+            n_trials=trials,
+            seed=seed,
+            crash_cost=1.0,
+        )
+        design = SobolInitialDesign(
+            scenario,
+            n_configs=min(max(1, trials // 4), trials - 1) if trials > 1 else 0,
+            max_ratio=1.0,
+            additional_configs=[_nearest_configuration(space, vanilla)],
+        )
+        facade = HyperparameterOptimizationFacade(
+            scenario,
+            _never_called,
+            initial_design=design,
+            intensifier=HyperparameterOptimizationFacade.get_intensifier(scenario, max_config_calls=1),
+            config_selector=HyperparameterOptimizationFacade.get_config_selector(scenario, retrain_after=1),
+            logging_level=False,
+            overwrite=True,
+        )
+        yield SmacSearch(facade)
+
+
+def _never_called(config: Configuration, seed: int = 0) -> float:  # noqa: ARG001 - the names are SMAC's
+    raise AssertionError("trials are run by the engine, not by SMAC")
+
+
+def _nearest_configuration(space: ConfigurationSpace, protocol: Protocol) -> Configuration:
+    """Return the configuration of a protocol, each number moved to the nearest that its range allows."""
+    from ConfigSpace import Configuration
+
+    values: Mapping[str, Any] = protocol.to_json()
+    chosen: dict[str, Any] = {"optimizer": protocol.optimizer, "schedule": protocol.schedule}
+    for name, hyperparameter in space.items():
+        if name not in chosen and _active(space, name, chosen):
+            chosen[name] = min(max(values[name], hyperparameter.lower), hyperparameter.upper)
+    return Configuration(space, values=chosen)
+
+
+def _active(space: ConfigurationSpace, name: str, chosen: Mapping[str, Any]) -> bool:
+    return all(condition.satisfied_by_value(dict(chosen)) for condition in space.parent_conditions_of[name])

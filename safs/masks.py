@@ -1,0 +1,105 @@
+"""Masks: which weights of a network are pruned, and holding them at exactly zero (invariant 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from spaces.errors import SafsError
+
+Mask = dict[str, Tensor]
+"""A boolean tensor for each prunable weight, by its state-dict name; False weights are zero and stay zero."""
+
+_PRUNABLE = (nn.Linear, nn.modules.conv._ConvNd)
+
+
+def prunable_weights(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the weights that pruning may remove, by state-dict name: those of linear and convolution layers."""
+    return {
+        f"{name}.weight" if name else "weight": module.weight
+        for name, module in model.named_modules()
+        if isinstance(module, _PRUNABLE)
+    }
+
+
+def check_mask(mask: Mapping[str, Tensor], model: nn.Module) -> Mask:
+    """Return `mask` as boolean tensors.
+
+    Raises:
+        SafsError: if it names something that is no weight of the network, has another shape than its weight, or
+            holds anything but 0 and 1.
+    """
+    weights = dict(model.named_parameters())
+    checked = {}
+    for name, tensor in mask.items():
+        if name not in weights:
+            raise SafsError(f"The mask holds {name!r}, which {type(model).__name__} does not have.")
+        if tensor.shape != weights[name].shape:
+            raise SafsError(
+                f"The mask of {name!r} must have its weight's shape {tuple(weights[name].shape)}, "
+                f"but has {tuple(tensor.shape)}."
+            )
+        if tensor.dtype is not torch.bool and not ((tensor == 0) | (tensor == 1)).all():
+            raise SafsError(f"The mask of {name!r} must hold only 0 and 1.")
+        checked[name] = tensor.to(torch.bool)
+    return checked
+
+
+def infer_mask(model: nn.Module, smallest_share: float = 0.01) -> Mask | None:
+    """Return the mask of a network's zero weights, or None if it is not pruned.
+
+    Args:
+        model: a network whose pruned weights are zeros.
+        smallest_share: the share of zeros among all prunable weights from which on it counts as pruned.
+    """
+    mask = {name: weight.detach() != 0 for name, weight in prunable_weights(model).items()}
+    return mask if mask and sparsity(mask) >= smallest_share else None
+
+
+def sparsity(mask: Mapping[str, Tensor]) -> float:
+    """Return the share of masked weights among the prunable ones, between 0 and 1."""
+    total = sum(tensor.numel() for tensor in mask.values())
+    return 1.0 - sum(int(tensor.sum()) for tensor in mask.values()) / total
+
+
+def apply_mask(model: nn.Module, mask: Mapping[str, Tensor]) -> None:
+    """Set the masked weights of a network to zero, in place."""
+    weights = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, kept in mask.items():
+            weights[name].masked_fill_(~kept.to(weights[name].device), 0.0)
+
+
+def violations(state: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> list[str]:
+    """Return the names of the weights in a state dict that are not zero where the mask is False."""
+    return [name for name, kept in mask.items() if bool((state[name].cpu()[~kept.cpu()] != 0).any())]
+
+
+class MaskHolder:
+    """Holds the masks of a network while it is trained.
+
+    Gradients are masked before the optimiser's step, because some optimisers read their norms; weights after it.
+
+    Args:
+        parameters: the network's parameters by name.
+        mask: which of them are masked; names that are not in the mask are left alone.
+    """
+
+    def __init__(self, parameters: Iterable[tuple[str, nn.Parameter]], mask: Mapping[str, Tensor]) -> None:
+        pairs = [(weight, mask[name].to(weight)) for name, weight in parameters if name in mask]
+        self._weights = [weight for weight, _ in pairs]
+        self._factors = [factor for _, factor in pairs]
+
+    def mask_gradients(self) -> None:
+        """Set the gradients of masked weights to zero."""
+        pairs = [(w.grad, f) for w, f in zip(self._weights, self._factors, strict=True) if w.grad is not None]
+        if pairs:
+            torch._foreach_mul_([gradient for gradient, _ in pairs], [factor for _, factor in pairs])
+
+    @torch.no_grad()
+    def mask_weights(self) -> None:
+        """Set masked weights to zero."""
+        if self._weights:
+            torch._foreach_mul_(self._weights, self._factors)

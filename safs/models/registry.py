@@ -1,0 +1,95 @@
+"""Build a network by name: one of ours, `torchvision/NAME`, or `package.module:factory`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from safs.models.lenet import LeNet5
+from safs.models.resnet import ResNet18, ResNet20
+from safs.models.vgg import VGG16
+from spaces.errors import SafsError, UnknownNameError, lookup
+
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "lenet5": LeNet5,
+    "vgg16-cifar": VGG16,
+    "resnet18-cifar": ResNet18,
+    "resnet20-cifar": ResNet20,
+}
+
+
+def make_model(name: str, *, seed: int, **kwargs: Any) -> nn.Module:
+    """Return the network `name` on the CPU, its initial weights drawn from `seed` alone.
+
+    The global random state of torch is as before afterwards, and that of CUDA is not touched.
+
+    Args:
+        name: A key of `MODELS`, `torchvision/NAME` (without pretrained weights), or `package.module:factory`, which
+            is also looked for in the current directory.
+        seed: Seeds the initialisation.
+        kwargs: Passed to the factory.
+
+    Raises:
+        SafsError: if the name is unknown, or its factory cannot be imported, fails, or returns no `nn.Module`.
+    """
+    factory = _find(name)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed CUDA too
+        try:
+            model = factory(**kwargs)
+        except Exception as error:
+            raise SafsError(f"Model {name!r} could not be built: {_one_line(error)}") from error
+    if not isinstance(model, nn.Module):
+        raise SafsError(f"Model {name!r} must be an nn.Module, but its factory returned {type(model).__name__}.")
+    return model
+
+
+def _find(name: str) -> Callable[..., Any]:
+    if name in MODELS:
+        return MODELS[name]
+    if name.startswith("torchvision/"):
+        return _from_torchvision(name.removeprefix("torchvision/"))
+    if ":" in name:
+        return _from_module(*name.split(":", 1))
+    raise UnknownNameError("model", name, [*MODELS, "torchvision/NAME", "package.module:factory"])
+
+
+def _from_torchvision(name: str) -> Callable[..., nn.Module]:
+    from torchvision import models
+
+    known = {known: known for known in models.list_models(module=models)}
+    chosen = lookup("torchvision model", name, known)
+
+    def build(**kwargs: Any) -> nn.Module:
+        model: nn.Module = models.get_model(chosen, weights=None, **kwargs)
+        return model
+
+    return build
+
+
+def _from_module(module_name: str, attribute: str) -> Callable[..., Any]:
+    name = f"{module_name}:{attribute}"
+    # A console script does not search the current directory as `python -m` does. Last, so that a file there cannot
+    # shadow an installed package.
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        raise SafsError(f"Model {name!r}: cannot import {module_name!r}: {_one_line(error)}") from error
+    factory: Callable[..., Any] | None = getattr(module, attribute, None)
+    if not callable(factory):
+        found = "is not callable" if factory is not None else "does not exist"
+        raise SafsError(f"Model {name!r}: {attribute!r} {found} in {getattr(module, '__file__', module_name)}.")
+    return factory
+
+
+def _one_line(error: Exception) -> str:
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__

@@ -1,0 +1,80 @@
+"""Step 4, the last one: read the test data, once, and score every row on it (invariant 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from safs.config import Config
+from safs.data.registry import load
+from safs.journal import Journal
+from safs.masks import violations
+from safs.pipeline.prepare import Prepared
+from safs.runner import Observer, network_path
+from safs.spec import TrialSpec
+from safs.surgery import apply_assignment
+from safs.training import evaluate
+from safs.trial import Problem
+
+Scores = dict[str, list[dict[str, float]]]
+"""For each row, the test scores of its seeds: `accuracy` in [0, 1] and `loss` in nats."""
+
+
+def assess(
+    config: Config,
+    prepared: Prepared,
+    rows: Mapping[str, list[TrialSpec]],
+    journal: Journal,
+    folder: Path,
+    observer: Observer,
+) -> Scores:
+    """Return the test scores of every row, and journal them; a study that is resumed later reads them from there."""
+    for record in journal.records:
+        if record["kind"] == "test":
+            return dict(record["scores"])
+    observer.phase("test", 0)
+    problem = prepared.problem
+    threads = torch.get_num_threads()
+    torch.set_num_threads(problem.threads)
+    try:
+        scores = _score_rows(config, prepared, rows, folder)
+    finally:
+        torch.set_num_threads(threads)
+    journal.append({"kind": "test", "scores": scores})
+    return scores
+
+
+def _score_rows(config: Config, prepared: Prepared, rows: Mapping[str, list[TrialSpec]], folder: Path) -> Scores:
+    problem = prepared.problem
+    test = load(config.data.name, "test", root=config.data.root, device=problem.data.images.device)
+
+    def score(network: nn.Module) -> dict[str, float]:
+        result = evaluate(network, test)
+        return {"accuracy": result.accuracy, "loss": result.loss}
+
+    scores: Scores = {}
+    if prepared.dense is not None:
+        network = apply_assignment(problem.model, problem.sites.original, sites=problem.sites)
+        network.load_state_dict(prepared.dense)
+        scores["dense"] = [score(network)]
+    scores["pruned"] = [score(problem.model)]
+    for name, specs in rows.items():
+        paths = [(spec, network_path(folder, spec)) for spec in specs]
+        scores[name] = [score(load_trained(problem, spec, load_file(path))) for spec, path in paths if path.exists()]
+    return scores
+
+
+def load_trained(problem: Problem, spec: TrialSpec, state: Mapping[str, Tensor]) -> nn.Module:
+    """Return the network that a trial trained, from its state dict, after checking that its masks held."""
+    broken = violations(state, problem.mask)
+    assert not broken, f"masked weights of {broken} are not zero after training"
+    network: Any = apply_assignment(
+        problem.model, spec.assignment, sites=problem.sites, learn=spec.learn, per_channel=spec.per_channel
+    )
+    network.load_state_dict(state)
+    return network.to(problem.data.images.device)

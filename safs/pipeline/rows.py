@@ -1,0 +1,44 @@
+"""Step 3: train the rows of the report, all from the same pruned weights, with the same epochs and seeds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from safs.config import Config
+from safs.pipeline.stage1 import Stage1
+from safs.pipeline.stage2 import Stage2
+from safs.runner import Observer, Runner
+from safs.spec import TrialSpec
+from safs.trial import Problem
+
+TRAINED_ROWS = ("vanilla", "srelu", "best_single", "stage1", "stage2", "safs")
+
+
+def row_specs(
+    config: Config, problem: Problem, stage1: Stage1, original_tuned: Stage2, searched_tuned: Stage2
+) -> dict[str, list[TrialSpec]]:
+    """Return for each trained row of invariant 9 its trials, one per seed."""
+    original = problem.sites.original
+    vanilla = TrialSpec(network="pruned", assignment=original, protocol=config.train, study_seed=config.seed, keep=True)
+    per_channel = config.stage2.scales == "channel"
+    learned = replace(vanilla, learn=True, per_channel=per_channel)
+    rows = {
+        "vanilla": vanilla,
+        "srelu": replace(vanilla, assignment=("srelu",) * len(original)),
+        "best_single": replace(vanilla, assignment=stage1.best_single),
+        "stage1": replace(vanilla, assignment=stage1.assignment),
+        "stage2": replace(learned, protocol=config.train.tuned(original_tuned.hyperparameters)),
+        "safs": replace(
+            learned,
+            assignment=stage1.assignment,
+            protocol=config.train.tuned(searched_tuned.hyperparameters),
+        ),
+    }
+    seeds = range(config.seed, config.seed + config.report.seeds)
+    return {name: [replace(spec, study_seed=seed) for seed in seeds] for name, spec in rows.items()}
+
+
+def train_rows(rows: dict[str, list[TrialSpec]], runner: Runner, observer: Observer) -> None:
+    """Train every row on all training examples and keep the networks."""
+    observer.phase("final rows", sum(len(specs) for specs in rows.values()))
+    runner.run("final", [spec for specs in rows.values() for spec in specs])

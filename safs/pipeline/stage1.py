@@ -1,0 +1,95 @@
+"""Step 1: search one unary operator per site, α = β = 1 and not trained (Section 4.2, stage 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from safs.config import Config
+from safs.outcome import TrialOutcome
+from safs.runner import Observer, Runner
+from safs.spec import TrialSpec
+from safs.trial import Problem
+from searchers.base import ExhaustedError, Outcome
+from searchers.registry import make_searcher
+from spaces.assignment import Assignment, AssignmentSpace
+from spaces.errors import SafsError
+
+
+class NoValidTrialError(SafsError):
+    """The budget was spent without one valid trial."""
+
+
+@dataclass(frozen=True)
+class Stage1:
+    """What stage 1 found.
+
+    Attributes:
+        best_single: the best operator that is the same at every site.
+        assignment: the best assignment.
+        cost: its cost.
+    """
+
+    best_single: Assignment
+    assignment: Assignment
+    cost: float
+
+
+def search_operators(config: Config, problem: Problem, runner: Runner, observer: Observer) -> Stage1:
+    """Evaluate every single operator everywhere, then search with the configured searcher.
+
+    The uniform assignments are the baseline `best_single`; a searcher that starts from them gets their outcomes for
+    nothing. Its own evaluations are counted exactly.
+
+    Raises:
+        NoValidTrialError: if every evaluation failed.
+    """
+    space = AssignmentSpace(problem.sites.names, config.stage1.operators)
+    uniform = space.uniform()
+    observer.phase("best single operator", len(uniform))
+    outcomes = runner.run("uniform", [stage1_spec(config, assignment) for assignment in uniform])
+    costs = _costs(uniform, outcomes)
+    best_single = min(costs, key=lambda assignment: costs[assignment], default=None)
+    observer.phase("stage 1", config.stage1.iterations)
+    searcher = make_searcher(
+        config.stage1.searcher,
+        space,
+        config.seed,
+        start=uniform if config.stage1.start == "uniform" else (),
+        **config.stage1.options,
+    )
+    free = set(uniform)
+    spent = 0
+    while spent < config.stage1.iterations:
+        try:
+            suggestion = searcher.ask()
+        except ExhaustedError:
+            break
+        (outcome,) = runner.run("stage1", [stage1_spec(config, suggestion.assignment)])
+        searcher.tell(suggestion.id, Outcome(outcome.cost))
+        costs |= _costs([suggestion.assignment], [outcome])
+        spent += suggestion.assignment not in free
+    if best_single is None or not costs:
+        raise NoValidTrialError(
+            "Stage 1 spent its budget without a valid trial: see trials/*/log.txt; a lower `train.lr` or other "
+            "`stage1.operators` may help."
+        )
+    best = min(costs, key=lambda assignment: costs[assignment])
+    return Stage1(best_single, best, costs[best])
+
+
+def stage1_spec(config: Config, assignment: Assignment) -> TrialSpec:
+    """Return the trial that evaluates an assignment in stage 1."""
+    spec = TrialSpec(
+        network="pruned",
+        assignment=assignment,
+        protocol=replace(config.train, epochs=config.stage1.epochs),
+        study_seed=config.seed,
+        cost=config.stage1.fitness,
+    )
+    return spec if config.stage1.fitness == "train_loss" else replace(spec, folds=5)
+
+
+def _costs(assignments: Sequence[Assignment], outcomes: Sequence[TrialOutcome]) -> dict[Assignment, float]:
+    pairs = zip(assignments, outcomes, strict=True)
+    return {assignment: outcome.cost for assignment, outcome in pairs if outcome.cost is not None}

@@ -1,0 +1,142 @@
+"""Which calls of a PyTorch graph are activation functions, and which unary operator each one is.
+
+Everything the surgery knows of PyTorch's own activations stands in these three tables: modules, functions and
+tensor methods. An entry names the operator, and how its arguments map to the operator's constants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.fx import Node
+
+from spaces.operators import get_operator
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """The unary operator that a call computes, and the values of its constants there.
+
+    Attributes:
+        operator: a name of the operator table.
+        constants: the constants where they differ from the table's: numbers, or lists per channel.
+    """
+
+    operator: str
+    constants: Mapping[str, Any] = field(default_factory=dict)
+
+
+_Arguments = tuple[tuple[str, str], ...]
+"""Pairs of an argument's name in PyTorch and the name of the operator's constant, in PyTorch's order."""
+
+_SLOPE: _Arguments = (("negative_slope", "slope"),)
+_ALPHA: _Arguments = (("alpha", "a"),)
+_SOFTPLUS: _Arguments = (("beta", "sharpness"),)
+_HARDTANH: _Arguments = (("min_val", "low"), ("max_val", "high"))
+
+_MODULES: dict[type[nn.Module], tuple[str, _Arguments]] = {
+    nn.ReLU: ("relu", ()),
+    nn.ReLU6: ("relu6", ()),
+    nn.LeakyReLU: ("leaky_relu", _SLOPE),
+    nn.PReLU: ("prelu", ()),
+    nn.ELU: ("elu", _ALPHA),
+    nn.CELU: ("celu", _ALPHA),
+    nn.SELU: ("selu", ()),
+    nn.GELU: ("gelu", ()),
+    nn.SiLU: ("swish", ()),
+    nn.Mish: ("mish", ()),
+    nn.Hardswish: ("hardswish", ()),
+    nn.Hardsigmoid: ("hardsigmoid", ()),
+    nn.Hardtanh: ("hardtanh", _HARDTANH),
+    nn.Sigmoid: ("sigmoid", ()),
+    nn.LogSigmoid: ("logsigmoid", ()),
+    nn.Tanh: ("tanh", ()),
+    nn.Tanhshrink: ("tanhshrink", ()),
+    nn.Softplus: ("softplus", _SOFTPLUS),
+    nn.Softsign: ("softsign", ()),
+}
+
+_FUNCTIONS: dict[Callable[..., Any], tuple[str, _Arguments]] = {
+    F.relu: ("relu", ()),
+    F.relu_: ("relu", ()),
+    torch.relu: ("relu", ()),
+    torch.relu_: ("relu", ()),
+    F.relu6: ("relu6", ()),
+    F.leaky_relu: ("leaky_relu", _SLOPE),
+    F.leaky_relu_: ("leaky_relu", _SLOPE),
+    F.elu: ("elu", _ALPHA),
+    F.elu_: ("elu", _ALPHA),
+    F.celu: ("celu", _ALPHA),
+    torch.celu: ("celu", _ALPHA),
+    F.selu: ("selu", ()),
+    torch.selu: ("selu", ()),
+    F.gelu: ("gelu", ()),
+    F.silu: ("swish", ()),
+    F.mish: ("mish", ()),
+    F.hardswish: ("hardswish", ()),
+    F.hardsigmoid: ("hardsigmoid", ()),
+    F.hardtanh: ("hardtanh", _HARDTANH),
+    F.sigmoid: ("sigmoid", ()),
+    torch.sigmoid: ("sigmoid", ()),
+    torch.sigmoid_: ("sigmoid", ()),
+    F.logsigmoid: ("logsigmoid", ()),
+    F.tanh: ("tanh", ()),
+    torch.tanh: ("tanh", ()),
+    torch.tanh_: ("tanh", ()),
+    F.tanhshrink: ("tanhshrink", ()),
+    F.softplus: ("softplus", _SOFTPLUS),
+    F.softsign: ("softsign", ()),
+}
+
+_METHODS: dict[str, str] = {
+    "relu": "relu",
+    "relu_": "relu",
+    "sigmoid": "sigmoid",
+    "sigmoid_": "sigmoid",
+    "tanh": "tanh",
+    "tanh_": "tanh",
+}
+
+
+def recognise(node: Node, modules: Mapping[str, nn.Module]) -> Recognised | None:
+    """Return what activation function a graph's node calls, or None if it calls none.
+
+    Args:
+        node: a node of the graph.
+        modules: the traced network's modules by name (`dict(model.named_modules())`).
+    """
+    if node.op == "call_module":
+        return recognise_module(modules[str(node.target)])
+    if node.op == "call_function" and node.target in _FUNCTIONS:
+        operator, arguments = _FUNCTIONS[node.target]  # type: ignore[index]
+        given = dict(zip((name for name, _ in arguments), node.args[1:], strict=False)) | dict(node.kwargs)
+        if operator == "gelu" and given.get("approximate", "none") == "tanh":
+            operator = "gelu_tanh"
+        return _recognised(operator, arguments, given)
+    if node.op == "call_method" and node.target in _METHODS:
+        return Recognised(_METHODS[str(node.target)])
+    return None
+
+
+def recognise_module(module: nn.Module) -> Recognised | None:
+    """Return what activation function a module is, or None if it is none of PyTorch's."""
+    if type(module) not in _MODULES:
+        return None
+    operator, arguments = _MODULES[type(module)]
+    if isinstance(module, nn.PReLU):
+        slopes = module.weight.detach().cpu().tolist()
+        return Recognised("prelu", {"slope": slopes[0] if len(slopes) == 1 else slopes})
+    if isinstance(module, nn.GELU) and module.approximate == "tanh":
+        operator = "gelu_tanh"
+    return _recognised(operator, arguments, vars(module))
+
+
+def _recognised(operator: str, arguments: _Arguments, given: Mapping[str, Any]) -> Recognised:
+    table = get_operator(operator).constants
+    values = {constant: given[name] for name, constant in arguments if name in given}
+    return Recognised(operator, {name: float(value) for name, value in values.items() if value != table[name]})

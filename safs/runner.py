@@ -1,0 +1,93 @@
+"""The runner: trials in, outcomes out, each trained once and journalled before anybody learns of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from safetensors.torch import save
+
+from safs.engines.base import Engine, Finished
+from safs.files import write_atomically
+from safs.journal import Journal
+from safs.outcome import TrialOutcome
+from safs.spec import TrialSpec
+
+
+class Observer(Protocol):
+    """Is told what happens in a study; shows it to people."""
+
+    def phase(self, name: str, trials: int) -> None:
+        """Called when a phase begins, with the number of trials that it may take."""
+
+    def trial(self, phase: str, spec: TrialSpec, outcome: TrialOutcome, cached: bool) -> None:
+        """Called when a trial's outcome is known."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def phase(self, name: str, trials: int) -> None: ...
+
+    def trial(self, phase: str, spec: TrialSpec, outcome: TrialOutcome, cached: bool) -> None: ...
+
+
+class Runner:
+    """Runs trials on an engine and keeps what came of them.
+
+    Args:
+        engine: runs the trials.
+        journal: holds the outcomes; what it already holds is not run again.
+        folder: the run directory, where the networks of trials that keep theirs go.
+        observer: is told of every outcome.
+    """
+
+    def __init__(self, engine: Engine, journal: Journal, folder: Path, observer: Observer) -> None:
+        self._engine = engine
+        self._journal = journal
+        self.folder = folder
+        self._observer = observer
+        self._outcomes = {
+            record["id"]: TrialOutcome.from_json(record["outcome"])
+            for record in journal.records
+            if record["kind"] == "trial"
+        }
+
+    def knows(self, spec: TrialSpec) -> bool:
+        """Return whether a trial has ended before, and its network is there if it was to be kept."""
+        outcome = self._outcomes.get(spec.id)
+        if outcome is None:
+            return False
+        return not spec.keep or outcome.cost is None or network_path(self.folder, spec).exists()
+
+    def run(self, phase: str, specs: Sequence[TrialSpec]) -> list[TrialOutcome]:
+        """Return the outcomes of trials, in their order; those that are known cost nothing."""
+        waiting = []
+        for spec in dict.fromkeys(specs):
+            if self.knows(spec):
+                self._observer.trial(phase, spec, self._outcomes[spec.id], cached=True)
+            else:
+                self._engine.submit(spec)
+                waiting.append(spec)
+        for _ in waiting:
+            finished = self._engine.poll()
+            assert finished is not None, "the engine lost a trial"
+            self._commit(phase, finished)
+        return [self._outcomes[spec.id] for spec in specs]
+
+    def _commit(self, phase: str, finished: Finished) -> None:
+        """Store a finished trial: its network first, so that the journal never names one that is not there."""
+        spec, outcome = finished.spec, finished.outcome
+        if finished.trained is not None:
+            write_atomically(network_path(self.folder, spec), save(finished.trained.state))
+        self._journal.append(
+            {"kind": "trial", "id": spec.id, "phase": phase, "spec": spec.to_json(), "outcome": outcome.to_json()}
+        )
+        self._outcomes[spec.id] = outcome
+        self._observer.trial(phase, spec, outcome, cached=False)
+
+
+def network_path(folder: Path, spec: TrialSpec) -> Path:
+    """Return where the trained network of a trial lies."""
+    return folder / "trials" / spec.id / "model.safetensors"

@@ -1,0 +1,60 @@
+"""The spec of a trial: everything that its outcome depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from safs.protocol import Protocol
+
+CostName = Literal["train_loss", "validation_loss", "validation_error"]
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """Everything that a trial's outcome depends on, apart from the problem it is run on.
+
+    Attributes:
+        network: which problem it starts from: "dense", an untrained network, or "pruned".
+        assignment: one operator per site, in forward order.
+        protocol: how to train.
+        study_seed: the study's seed, or the seed of one of several repetitions.
+        cost: what its cost is.
+        learn: whether α, β and the operators' constants are trained.
+        per_channel: whether they are per channel instead of per site.
+        folds, fold: train on all folds but number `fold` of `folds`, and validate on that; `folds = 0`: train on
+            everything.
+        keep: whether the trained network is kept; its gradient flow is recorded then.
+    """
+
+    network: str
+    assignment: tuple[str, ...]
+    protocol: Protocol
+    study_seed: int
+    cost: CostName = "train_loss"
+    learn: bool = False
+    per_channel: bool = False
+    folds: int = 0
+    fold: int = 0
+    keep: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the spec as JSON values."""
+        return {**asdict(self), "assignment": list(self.assignment), "protocol": self.protocol.to_json()}
+
+    @property
+    def id(self) -> str:
+        """16 hexadecimal digits that name the spec: the same spec has the same id in every process."""
+        return _digest(self.to_json())[:16]
+
+    @property
+    def seed(self) -> int:
+        """The seed of the training: derived from study seed, assignment, hyperparameters and fold."""
+        identity = [self.study_seed, list(self.assignment), self.protocol.to_json(), self.folds, self.fold]
+        return int(_digest(identity)[:15], 16)
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,118 @@
+"""A trial: one training of one suggestion, a pure function of its spec (invariant 3)."""
+
+from __future__ import annotations
+
+import math
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from safs.data.dataset import Data
+from safs.data.splits import folds
+from safs.gradient_flow import GradientFlow
+from safs.masks import Mask
+from safs.outcome import Reason, Status, TrialOutcome
+from safs.sites import Sites
+from safs.spec import TrialSpec
+from safs.surgery import SiteChoice, apply_assignment, read_choices
+from safs.training import Callback, NonFiniteLossError, evaluate, train
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What trials are run on: a network with its weights and mask, and the training data. Trials change none of it.
+
+    Attributes:
+        model: the network, on the device of the data.
+        mask: its masks; empty if it is dense.
+        sites: its activation sites.
+        data: the training examples.
+        threads: CPU threads that a trial uses.
+    """
+
+    model: nn.Module
+    mask: Mask
+    sites: Sites
+    data: Data
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a trial that keeps its network leaves: its state dict, and what stands at every site."""
+
+    state: dict[str, Tensor]
+    choices: tuple[SiteChoice, ...]
+
+
+def run_trial(
+    spec: TrialSpec, problem: Problem, callbacks: Sequence[Callback] = ()
+) -> tuple[TrialOutcome, Trained | None]:
+    """Train one suggestion and return its outcome, and the trained network if the spec asks to keep it.
+
+    A training that fails is an outcome with a reason and a traceback, never an exception and never a score.
+    """
+    threads, started = torch.get_num_threads(), time.perf_counter()
+    torch.set_num_threads(problem.threads)
+    try:
+        outcome, trained = _train_and_score(spec, problem, callbacks)
+    except NonFiniteLossError:
+        outcome, trained = _failure(Reason.NAN), None
+    except (torch.OutOfMemoryError, MemoryError):
+        outcome, trained = _failure(Reason.OOM), None
+    except Exception:  # noqa: BLE001 - whatever a network's forward pass may raise: kept with its traceback (invariant 5)
+        outcome, trained = _failure(Reason.ERROR), None
+    finally:
+        torch.set_num_threads(threads)
+    return replace(outcome, seconds=time.perf_counter() - started), trained
+
+
+def _failure(reason: Reason) -> TrialOutcome:
+    return TrialOutcome(Status.FAILED, reason=reason, traceback=traceback.format_exc())
+
+
+def _train_and_score(
+    spec: TrialSpec, problem: Problem, callbacks: Sequence[Callback]
+) -> tuple[TrialOutcome, Trained | None]:
+    data = problem.data
+    network = apply_assignment(
+        problem.model, spec.assignment, sites=problem.sites, learn=spec.learn, per_channel=spec.per_channel
+    ).to(data.images.device)
+    flow = GradientFlow()
+    training, validation = _split(spec, data)
+    history = train(
+        network,
+        problem.mask,
+        data,
+        training,
+        spec.protocol,
+        seed=spec.seed,
+        callbacks=[*callbacks, flow] if spec.keep else callbacks,
+    )
+    metrics: dict[str, Any] = {"train_loss": history[-1], "history": history}
+    if spec.keep:
+        metrics["gradient_flow"] = flow.epochs
+    if validation is not None:
+        score = evaluate(network, data, validation)
+        metrics |= {"validation_loss": score.loss, "validation_accuracy": score.accuracy}
+        metrics["validation_error"] = 1 - score.accuracy
+        if not math.isfinite(score.loss):
+            raise NonFiniteLossError(spec.protocol.epochs, 0)
+    trained = None
+    if spec.keep:
+        state = {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
+        trained = Trained(state, tuple(read_choices(network, problem.sites)))
+    return TrialOutcome(Status.SUCCEEDED, cost=metrics[spec.cost], metrics=metrics), trained
+
+
+def _split(spec: TrialSpec, data: Data) -> tuple[Tensor, Tensor | None]:
+    """Return the indices to train and to validate on."""
+    if spec.folds == 0:
+        return torch.arange(len(data.labels), device=data.labels.device), None
+    # The split belongs to the study, not to the suggestion: all suggestions of a study share its folds.
+    return folds(data.labels, spec.folds, spec.study_seed)[spec.fold]

@@ -1,0 +1,52 @@
+"""The searchers by name: what a configuration's `searcher` may be."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+from searchers.base import Searcher
+from searchers.lahc import LateAcceptanceHillClimbing
+from searchers.random_search import RandomSearch
+from spaces.assignment import Assignment, AssignmentSpace
+from spaces.errors import SafsError, lookup
+
+SEARCHERS: dict[str, type[Searcher]] = {
+    "lahc": LateAcceptanceHillClimbing,
+    "random": RandomSearch,
+}
+
+
+def option_names(name: str) -> list[str]:
+    """Return the options that searcher `name` takes beside its start points.
+
+    Raises:
+        UnknownNameError: if there is no such searcher.
+    """
+    parameters = inspect.signature(lookup("searcher", name, SEARCHERS)).parameters.values()
+    return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "start"]
+
+
+def make_searcher(
+    name: str, space: AssignmentSpace, seed: int, *, start: Sequence[Assignment] = (), **options: Any
+) -> Searcher:
+    """Return a new searcher.
+
+    Args:
+        name: a key of `SEARCHERS`.
+        space: the assignments to choose from.
+        seed: non-negative integer, the only source of randomness.
+        start: assignments to propose first, in this order.
+        options: the algorithm's own, as `option_names` lists them.
+
+    Raises:
+        UnknownNameError: if there is no such searcher.
+        SafsError: if it has no such option, or an argument is not valid.
+    """
+    searcher = lookup("searcher", name, SEARCHERS)
+    known = option_names(name)
+    unknown = sorted(options.keys() - set(known))
+    if unknown:
+        raise SafsError(f"Searcher {name!r} has no option {unknown[0]!r}; known: {', '.join(known) or 'none'}.")
+    return searcher(space, seed, start=start, **options)

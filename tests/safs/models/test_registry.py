@@ -1,0 +1,91 @@
+import importlib
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from safs.models.registry import MODELS, make_model
+from spaces.errors import SafsError
+
+
+def values(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A directory with a user's module, as the current directory of a console script."""
+    source = """
+        from torch import nn
+        import torch
+        def build(width=3): return nn.Linear(width, 2)
+        def fails(): raise RuntimeError("first line\\nsecond line")
+        def number(): return 7
+        constant = 7
+    """
+    (tmp_path / "user_network.py").write_text("\n".join(line.strip() for line in source.splitlines()))
+    (tmp_path / "user_broken.py").write_text("import no_such_package")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.chdir(tmp_path)
+    importlib.invalidate_caches()
+    yield tmp_path
+    sys.modules.pop("user_network", None)
+
+
+@pytest.mark.parametrize("name", [*MODELS, "torchvision/squeezenet1_1"])
+def test_the_seed_alone_draws_the_weights(name):
+    torch.manual_seed(1)
+    first = values(make_model(name, seed=5))
+    torch.manual_seed(2)
+    state = torch.get_rng_state()
+    assert torch.equal(first, values(make_model(name, seed=5)))
+    assert torch.equal(state, torch.get_rng_state())
+    assert not torch.equal(first, values(make_model(name, seed=6)))
+
+
+def test_torchvision_takes_arguments():
+    assert make_model("torchvision/squeezenet1_1", seed=0, num_classes=3)(torch.zeros(1, 3, 64, 64)).shape == (1, 3)
+
+
+def test_a_module_in_the_current_directory(project):
+    model = make_model("user_network:build", seed=0, width=4)
+    assert isinstance(model, nn.Linear)
+    assert model.in_features == 4
+    assert sys.path[-1] == str(project)
+    make_model("user_network:build", seed=0)
+    assert sys.path.count(str(project)) == 1
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("lenet", "Unknown model 'lenet'. Did you mean 'lenet5'.*package.module:factory.*torchvision/NAME"),
+        ("torchvision/resnet19", "Unknown torchvision model 'resnet19'. Did you mean 'resnet1"),
+        ("torchvision/", "Unknown torchvision model ''"),
+        ("no_such_module:build", "cannot import 'no_such_module': ModuleNotFoundError"),
+        ("user_broken:build", "ModuleNotFoundError: No module named 'no_such_package'"),
+        (":build", "cannot import ''"),
+        ("user_network:missing", "'missing' does not exist in .*user_network.py"),
+        ("user_network:constant", "'constant' is not callable"),
+        ("user_network:fails", "RuntimeError: first line$"),
+        ("user_network:number", "must be an nn.Module, but its factory returned int"),
+    ],
+)
+def test_bad_names_are_refused_in_one_line(name, message):
+    with pytest.raises(SafsError, match=message) as raised:
+        make_model(name, seed=0)
+    assert "\n" not in str(raised.value)
+
+
+def test_an_argument_the_factory_does_not_take_is_refused():
+    with pytest.raises(SafsError, match=r"'lenet5' could not be built: TypeError.*colour"):
+        make_model("lenet5", seed=0, colour="red")
+
+
+def test_a_failed_build_leaves_the_random_state_alone():
+    state = torch.get_rng_state()
+    with pytest.raises(SafsError):
+        make_model("torchvision/resnet18", seed=3, no_such=1)
+    assert torch.equal(state, torch.get_rng_state())
