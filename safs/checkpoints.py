@@ -65,10 +65,10 @@ def read_checkpoint(path: Path, *, trust_pickle: bool = False) -> Checkpoint:
         raise SafsError(f"There is no checkpoint at {path}.")
     if path.stat().st_size == 0:
         raise SafsError(f"The checkpoint {path} is empty.")
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path, trust_pickle)
+    content: Any = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path, trust_pickle)
     if not isinstance(content, Mapping):
         raise SafsError(f"The checkpoint {path} must hold a state dict, but holds a {type(content).__name__}.")
-    own_mask = content.get("mask")
+    own_mask: Any = content.get("mask")
     for wrapper in _WRAPPERS:
         if isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]

@@ -14,8 +14,6 @@ from searchers.registry import SEARCHERS
 from spaces.errors import SafsError, lookup, nearest_name
 from spaces.operators import PAPER_OPERATORS, get_operator
 
-SCHEMA = 1
-
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -41,7 +39,7 @@ class ModelConfig(_Section):
 
 
 class DataConfig(_Section):
-    """Which data set, and the folder it lies in (default: `$SAFS_DATA`, else `./data`)."""
+    """Which data set, and the folder it lies in (default: `$SAFS_DATA_ROOT`, else `./data`)."""
 
     name: str
     root: Path | None = None
@@ -136,7 +134,7 @@ def _named(value: Any) -> Any:
 class Config(_Section):
     """A whole study. `train` is the vanilla protocol: what all rows of the report but the tuned ones use."""
 
-    schema_version: Literal[1] = Field(default=SCHEMA, alias="schema")
+    schema_version: Literal[1] = Field(default=1, alias="schema")
     seed: Annotated[int, Field(ge=0)] = 0
     model: Annotated[ModelConfig, BeforeValidator(_named)]
     data: Annotated[DataConfig, BeforeValidator(_named)]

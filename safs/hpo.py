@@ -87,12 +87,12 @@ def _never_called(config: Configuration, seed: int = 0) -> float:  # noqa: ARG00
 
 def _nearest_configuration(space: ConfigurationSpace, protocol: Protocol) -> Configuration:
     """Return the configuration of a protocol, each number moved to the nearest that its range allows."""
-    from ConfigSpace import Configuration
+    from ConfigSpace import Configuration, UniformFloatHyperparameter
 
     values: Mapping[str, Any] = protocol.to_json()
     chosen: dict[str, Any] = {"optimizer": protocol.optimizer, "schedule": protocol.schedule}
     for name, hyperparameter in space.items():
-        if name not in chosen and _active(space, name, chosen):
+        if isinstance(hyperparameter, UniformFloatHyperparameter) and _active(space, name, chosen):
             chosen[name] = min(max(values[name], hyperparameter.lower), hyperparameter.upper)
     return Configuration(space, values=chosen)
 

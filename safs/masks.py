@@ -15,7 +15,7 @@ Mask = dict[str, Tensor]
 _PRUNABLE = (nn.Linear, nn.modules.conv._ConvNd)
 
 
-def prunable_weights(model: nn.Module) -> dict[str, nn.Parameter]:
+def prunable_weights(model: nn.Module) -> dict[str, Tensor]:
     """Return the weights that pruning may remove, by state-dict name: those of linear and convolution layers."""
     return {
         f"{name}.weight" if name else "weight": module.weight
@@ -89,8 +89,8 @@ class MaskHolder:
 
     def __init__(self, parameters: Iterable[tuple[str, nn.Parameter]], mask: Mapping[str, Tensor]) -> None:
         pairs = [(weight, mask[name].to(weight)) for name, weight in parameters if name in mask]
-        self._weights = [weight for weight, _ in pairs]
-        self._factors = [factor for _, factor in pairs]
+        self._weights: list[Tensor] = [weight for weight, _ in pairs]
+        self._factors: list[Tensor] = [factor for _, factor in pairs]
 
     def mask_gradients(self) -> None:
         """Set the gradients of masked weights to zero."""

@@ -113,7 +113,7 @@ def recognise(node: Node, modules: Mapping[str, nn.Module]) -> Recognised | None
     if node.op == "call_module":
         return recognise_module(modules[str(node.target)])
     if node.op == "call_function" and node.target in _FUNCTIONS:
-        operator, arguments = _FUNCTIONS[node.target]  # type: ignore[index]
+        operator, arguments = _FUNCTIONS[node.target]
         given = dict(zip((name for name, _ in arguments), node.args[1:], strict=False)) | dict(node.kwargs)
         if operator == "gelu" and given.get("approximate", "none") == "tanh":
             operator = "gelu_tanh"

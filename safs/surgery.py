@@ -154,7 +154,7 @@ def _erase(node: Node, call: Node) -> None:
 
 def read_choices(network: nn.Module, sites: Sites) -> list[SiteChoice]:
     """Return what stands at each site of a network made by `apply_assignment`, learned values included."""
-    container = getattr(network, ACTIVATIONS)
+    container = getattr(network, ACTIVATIONS, None)  # absent where every site kept its own call
     choices = []
     for index, site in enumerate(sites):
         activation = getattr(container, f"site{index}", None)

@@ -115,7 +115,8 @@ def train(
 
 def split_parameters(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Return a network's trainable parameters: its own, and α, β and constants of its activations."""
-    weights, scales = [], []
+    weights: list[nn.Parameter] = []
+    scales: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
             (scales if name.startswith(f"{ACTIVATIONS}.") else weights).append(parameter)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -73,8 +72,9 @@ def load_trained(problem: Problem, spec: TrialSpec, state: Mapping[str, Tensor])
     """Return the network that a trial trained, from its state dict, after checking that its masks held."""
     broken = violations(state, problem.mask)
     assert not broken, f"masked weights of {broken} are not zero after training"
-    network: Any = apply_assignment(
+    network = apply_assignment(
         problem.model, spec.assignment, sites=problem.sites, learn=spec.learn, per_channel=spec.per_channel
     )
     network.load_state_dict(state)
-    return network.to(problem.data.images.device)
+    network.to(problem.data.images.device)
+    return network

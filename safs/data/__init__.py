@@ -1,0 +1,1 @@
+"""Datasets by name, each split held as one tensor on the training device."""

@@ -1,0 +1,18 @@
+"""CIFAR-10 as Parquet in the Hugging Face layout, cifar10/plain_text/{train,test}-00000-of-00001.parquet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safs.data.dataset import Data, from_pixels
+from safs.data.parquet import read_images
+from safs.data.roots import data_file
+
+MEAN = (0.4914, 0.4822, 0.4465)  # of the training split, in [0, 1]
+STD = (0.2470, 0.2435, 0.2616)
+
+
+def load(split: str, root: Path | None) -> Data:
+    """Return one split: [n, 3, 32, 32], 50,000 training or 10,000 test images."""
+    path = data_file(root, f"cifar10/plain_text/{split}-00000-of-00001.parquet")
+    return from_pixels(*read_images(path, (3, 32, 32)), 10, MEAN, STD)

@@ -1,0 +1,91 @@
+"""What a network is, as JSON: its sites, gates, mask and connectivity. `safs inspect` and the report read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from safs.connectivity import Connectivity, connectivity
+from safs.masks import sparsity
+from safs.sites import Sites
+from safs.surgery import apply_assignment
+from safs.training import split_parameters
+
+
+def describe(
+    name: str, model: nn.Module, sites: Sites, mask: Mapping[str, Tensor] | None, input_shape: tuple[int, ...] | None
+) -> dict[str, Any]:
+    """Return what `safs inspect -o json` prints: `model`, `traced`, `sites`, `gates`, `mask`, `warnings`."""
+    paths = connectivity(model, mask, sites, input_shape) if mask and input_shape else None
+    return {
+        "model": name,
+        "traced": sites.traced,
+        "sites": [
+            {"name": site.name, "operator": site.operator, "shape": list(site.shape) if site.shape else None}
+            for site in sites
+        ],
+        "gates": [{"name": gate.name, "operator": gate.operator} for gate in sites.gates],
+        "mask": _describe_mask(mask, paths) if mask else None,
+        "warnings": _warnings(paths) if paths else [],
+    }
+
+
+def _describe_mask(mask: Mapping[str, Tensor], paths: Connectivity | None) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "sparsity": sparsity(mask),
+        "nonzero": sum(int(kept.sum()) for kept in mask.values()),
+        "total": sum(kept.numel() for kept in mask.values()),
+        "layers": [
+            {"name": name.removesuffix(".weight"), "nonzero": int(kept.sum()), "total": kept.numel()}
+            for name, kept in mask.items()
+        ],
+    }
+    if paths:
+        by_name = {layer.name: layer for layer in paths.layers}
+        for layer in described["layers"]:
+            if layer["name"] in by_name:
+                layer["outputs"] = by_name[layer["name"]].outputs
+                layer["connected"] = by_name[layer["name"]].connected
+        described |= {
+            "logits": paths.logits,
+            "connected_logits": paths.connected_logits,
+            "accuracy_ceiling": 100 * paths.ceiling,
+        }
+    return described
+
+
+def _warnings(paths: Connectivity) -> list[str]:
+    warnings = [
+        f"Layer {layer.name} has no output that is connected to the input: the signal is cut there."
+        for layer in paths.layers
+        if layer.connected == 0
+    ]
+    if paths.connected_logits < paths.logits:
+        warnings.append(
+            f"Only {paths.connected_logits} of {paths.logits} logits still have a path from the input, so no "
+            f"activation can take accuracy past about {100 * paths.ceiling:.0f} %."
+        )
+    return warnings
+
+
+def dense_flops(model: nn.Module, input_shape: tuple[int, ...]) -> int:
+    """Return the floating-point operations of one example's forward pass, zeros counted like other weights."""
+    parameter = next(model.parameters())
+    example = torch.zeros(1, *input_shape, dtype=parameter.dtype, device=parameter.device)
+    mode = model.training
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.eval()(example)
+    model.train(mode)
+    return int(counter.get_total_flops())
+
+
+def extra_parameters(
+    model: nn.Module, sites: Sites, assignment: tuple[str, ...], *, learn: bool, per_channel: bool
+) -> int:
+    """Return how many parameters the activations of an assignment add to a network."""
+    _, scales = split_parameters(apply_assignment(model, assignment, sites=sites, learn=learn, per_channel=per_channel))
+    return sum(parameter.numel() for parameter in scales)

@@ -1,0 +1,46 @@
+"""The run directory of a study: its config, its journal, and what came of it."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from safs.config import Config
+from safs.files import write_atomically
+from safs.spec import TrialSpec
+from spaces.errors import SafsError
+
+
+def open_run_directory(folder: Path, config: Config, *, resume: bool) -> None:
+    """Make a run directory, or check that it may be continued.
+
+    Raises:
+        SafsError: if it is not empty and `resume` was not asked for, if there is nothing to resume, or if it is of
+            another config (with the difference).
+    """
+    recorded = folder / "config.yaml"
+    if folder.exists() and not folder.is_dir():
+        raise SafsError(f"The run directory {folder} must be a folder, but is a file.")
+    occupied = folder.is_dir() and any(folder.iterdir())
+    if occupied and not resume:
+        raise SafsError(f"The run directory {folder} is not empty; continue it with --resume, or name another.")
+    if occupied and not recorded.exists():
+        raise SafsError(f"{folder} is no run directory: it has no config.yaml.")
+    text = config.to_yaml()
+    if not occupied:
+        write_atomically(recorded, text)
+    elif recorded.read_text(encoding="utf-8") != text:
+        raise SafsError(
+            f"The run directory {folder} is of another config, and is left as it is; the difference "
+            f"(- there, + now):\n{_difference(recorded.read_text(encoding='utf-8'), text)}"
+        )
+
+
+def _difference(recorded: str, now: str) -> str:
+    lines = difflib.unified_diff(recorded.splitlines(), now.splitlines(), lineterm="", n=1)
+    return "\n".join(line for line in lines if not line.startswith(("---", "+++", "@@")))
+
+
+def log_path(folder: Path, spec: TrialSpec) -> Path:
+    """Return where the log of a trial lies."""
+    return folder / "trials" / spec.id / "log.txt"

@@ -1,0 +1,131 @@
+"""A study: one whole search, with one run directory. Running it again is resuming it."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from safs.config import Config
+from safs.describe import dense_flops, describe
+from safs.engines.base import Engine
+from safs.engines.inline import InlineEngine
+from safs.export import write_best
+from safs.files import to_json, write_atomically
+from safs.journal import Journal
+from safs.pipeline.assess import assess, load_trained
+from safs.pipeline.prepare import Prepared, prepare, untrained
+from safs.pipeline.rows import row_specs, train_rows
+from safs.pipeline.stage1 import search_operators
+from safs.pipeline.stage2 import tune
+from safs.run_directory import log_path, open_run_directory
+from safs.runner import Observer, Runner, Silent, network_path
+from safs.spec import TrialSpec
+from safs.summary import summarise
+from safs.surgery import read_choices
+from safs.trial import Problem
+from safs.version import __version__
+from spaces.errors import SafsError
+
+ENGINES: dict[str, type[Engine]] = {"inline": InlineEngine}
+
+
+class Study:
+    """Searches the activations of one pruned network.
+
+    Every step asks for trials and gets the outcomes of those that the journal holds at once, so that a study that
+    was killed and is run again ends as it would have (invariant 4).
+
+    Args:
+        config: what to do.
+        folder: the run directory; made by `run`.
+        observer: is told what happens, to show it.
+    """
+
+    def __init__(self, config: Config, folder: Path | str, observer: Observer | None = None) -> None:
+        self.config = config
+        self.folder = Path(folder)
+        self._observer = observer or Silent()
+
+    def run(self, *, resume: bool = False) -> dict[str, Any]:
+        """Run the study to its end and return its summary.
+
+        Raises:
+            SafsError: if something in the config, the data or the checkpoint is wrong; nothing has been trained
+                and nothing existing been touched then.
+            NoValidTrialError: if a stage spent its budget without one valid trial.
+        """
+        initial = untrained(self.config)
+        inputs = self._inputs(initial)
+        open_run_directory(self.folder, self.config, resume=resume)
+        engine = ENGINES[self.config.resources.engine](partial(log_path, self.folder))
+        try:
+            with Journal(self.folder / "journal.jsonl") as journal:
+                _check_inputs(journal, inputs)
+                runner = Runner(engine, journal, self.folder, self._observer)
+                prepared = prepare(self.config, initial, engine, runner)
+                return self._search(prepared, runner, journal)
+        finally:
+            engine.close()
+
+    def _search(self, prepared: Prepared, runner: Runner, journal: Journal) -> dict[str, Any]:
+        config, problem = self.config, prepared.problem
+        shape = tuple(problem.data.images.shape[1:])
+        described = describe(config.model.name, problem.model, problem.sites, problem.mask, shape)
+        described["flops"] = dense_flops(problem.model, shape)
+        if not any(record["kind"] == "problem" for record in journal.records):
+            journal.append({"kind": "problem", **described})
+        stage1 = search_operators(config, problem, runner, self._observer)
+        tuned = {
+            "safs": tune(config, stage1.assignment, "safs", runner, self._observer),
+            "stage2": tune(config, problem.sites.original, "stage2", runner, self._observer),
+        }
+        rows = row_specs(config, problem, stage1, tuned["stage2"], tuned["safs"])
+        train_rows(rows, runner, self._observer)
+        scores = assess(config, prepared, rows, journal, self.folder, self._observer)
+        self._write_best(problem, rows["safs"], runner)
+        summary = summarise(config, problem, described, stage1, tuned, rows, scores)
+        write_atomically(self.folder / "summary.json", to_json(summary))
+        return summary
+
+    def _write_best(self, problem: Problem, specs: list[TrialSpec], runner: Runner) -> None:
+        """Export the seed with the lowest training loss; the test data has no say in it."""
+        outcomes = runner.run("final", specs)
+        costs = {spec: outcome.cost for spec, outcome in zip(specs, outcomes, strict=True) if outcome.cost is not None}
+        if not costs:
+            return
+        spec = min(costs, key=lambda spec: costs[spec])
+        state = load_file(network_path(self.folder, spec))
+        choices = read_choices(load_trained(problem, spec, state), problem.sites)
+        model = {"name": self.config.model.name, "kwargs": self.config.model.kwargs}
+        write_best(self.folder / "best", problem, state, choices, model)
+
+    def _inputs(self, initial: Problem) -> dict[str, Any]:
+        """Return what identifies everything that the study reads and the config only names."""
+        checkpoint = self.config.model.checkpoint
+        if checkpoint is not None and not checkpoint.is_file():
+            raise SafsError(f"There is no checkpoint at {checkpoint}.")
+        return {
+            "checkpoint": hashlib.sha256(checkpoint.read_bytes()).hexdigest() if checkpoint else None,
+            "data": initial.data.fingerprint(),
+            "device": initial.data.images.device.type,
+            "versions": {"safs": __version__, "torch": torch.__version__},
+        }
+
+
+def _check_inputs(journal: Journal, inputs: dict[str, Any]) -> None:
+    """Journal what the study reads, or refuse to go on if it is not what the journal's trials read."""
+    recorded = next((record for record in journal.records if record["kind"] == "inputs"), None)
+    if recorded is None:
+        journal.append({"kind": "inputs", **inputs})
+        return
+    for name, value in inputs.items():
+        if recorded[name] != value:
+            raise SafsError(
+                f"The study was begun with {name} {recorded[name]}, but now finds {value}; "
+                "restore it, or start anew in another run directory."
+            )

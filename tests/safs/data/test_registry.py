@@ -1,0 +1,55 @@
+import sys
+
+import pytest
+
+from safs.data.registry import load
+from safs.data.roots import VARIABLE, data_file, data_root
+from spaces.errors import SafsError
+
+
+def test_the_root_is_the_explicit_one_then_the_variable_then_data(tmp_path, monkeypatch):
+    for name in ("given", "named", "data"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "named"))
+    assert data_root(tmp_path / "given") == tmp_path / "given"
+    assert data_root(None) == tmp_path / "named"
+    monkeypatch.delenv(VARIABLE)
+    assert data_root(None).resolve() == tmp_path / "data"
+
+
+def test_a_missing_folder_or_file_is_named_with_the_remedy(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(VARIABLE, raising=False)
+    with pytest.raises(SafsError, match=f"no data folder {tmp_path}/data; set `data.root` or {VARIABLE}"):
+        load("mnist", "test", root=None, device="cpu")
+    with pytest.raises(SafsError, match=f"no file {tmp_path}/a/b; .* to the folder that holds a/b"):
+        data_file(tmp_path, "a/b")
+    with pytest.raises(SafsError, match=r"cifar10/plain_text/test-00000-of-00001.parquet"):
+        load("cifar10", "test", root=tmp_path, device="cpu")
+
+
+def test_unknown_names_list_the_choices():
+    with pytest.raises(SafsError, match=r"Unknown dataset 'minst'. Did you mean 'mnist'.*cifar10, digits, mnist"):
+        load("minst", "test", root=None, device="cpu")
+    with pytest.raises(SafsError, match=r"Unknown split 'valid'.*test, train"):
+        load("digits", "valid", root=None, device="cpu")
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(SafsError, match=r"'digits' needs the package 'sklearn\.datasets'"):
+        load("digits", "test", root=None, device="cpu")
+
+
+def test_a_file_that_may_not_be_read_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "MNIST" / "raw" / "t10k-images-idx3-ubyte"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"")
+
+    def refuse(self):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(type(path), "read_bytes", refuse)
+    with pytest.raises(SafsError, match=f"'mnist' cannot be read: .*{path}"):
+        load("mnist", "test", root=tmp_path, device="cpu")
