@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
+import codecs
 import io
 import pickle
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -38,17 +40,17 @@ def load_into(model: nn.Module, path: Path, *, trust_pickle: bool = False) -> Ma
     Raises:
         SafsError: if the file cannot be read, or belongs to another network.
     """
-    checkpoint = read_checkpoint(path, trust_pickle=trust_pickle)
-    _check_fits(checkpoint.state, model, path)
+    checkpoint = read_checkpoint(path, trust_pickle=trust_pickle, names=model.state_dict())
+    check_fits(checkpoint.state, model, path)
+    mask = check_mask(checkpoint.mask, model) if checkpoint.mask is not None else None
     model.load_state_dict(checkpoint.state, strict=False)
-    if checkpoint.mask is None:
+    if mask is None:
         return infer_mask(model)
-    mask = check_mask(checkpoint.mask, model)
     apply_mask(model, mask)
     return mask
 
 
-def read_checkpoint(path: Path, *, trust_pickle: bool = False) -> Checkpoint:
+def read_checkpoint(path: Path, *, trust_pickle: bool = False, names: Iterable[str] = ()) -> Checkpoint:
     """Return the tensors of a checkpoint: `.safetensors`, or PyTorch's format read without running its code.
 
     Wrappers (`state_dict`, `model_state_dict`, `model`), prefixes (`module.`, `_orig_mod.`) and the pairs of
@@ -57,40 +59,47 @@ def read_checkpoint(path: Path, *, trust_pickle: bool = False) -> Checkpoint:
     Args:
         path: the file.
         trust_pickle: also run code that the file contains; only for files from people you trust.
+        names: the state-dict names of the network that it is for; a prefix that one of them has stays.
 
     Raises:
         SafsError: if the file is missing, empty, truncated, holds code, or holds no state dict.
     """
     if not path.is_file():
-        raise SafsError(f"There is no checkpoint at {path}.")
+        raise SafsError(f"{path} is a folder, not a file." if path.is_dir() else f"There is no checkpoint at {path}.")
     if path.stat().st_size == 0:
         raise SafsError(f"The checkpoint {path} is empty.")
     content: Any = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path, trust_pickle)
+    own_mask: Any = content.get("mask") if isinstance(content, Mapping) else None
+    content = _unwrap(content)
     if not isinstance(content, Mapping):
         raise SafsError(f"The checkpoint {path} must hold a state dict, but holds a {type(content).__name__}.")
-    own_mask: Any = content.get("mask")
-    for wrapper in _WRAPPERS:
-        if isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-            break
-    tensors = {_strip(str(name)): value for name, value in content.items() if isinstance(value, Tensor)}
+    prefixes = tuple(prefix for prefix in _PREFIXES if not any(name.startswith(prefix) for name in names))
+    tensors = {_strip(str(name), prefixes): value for name, value in content.items() if isinstance(value, Tensor)}
     if not tensors:
         raise SafsError(f"The checkpoint {path} must hold a state dict, but holds no tensor.")
-    if isinstance(own_mask, Mapping):
-        return Checkpoint(tensors, {_strip(str(name)): value for name, value in own_mask.items()})
-    return _resolve_prune_pairs(tensors)
+    for name, tensor in tensors.items():
+        if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta:
+            raise SafsError(f"The checkpoint {path} must hold plain tensors, but {name!r} is sparse, quantised or empty.")
+    resolved = _resolve_prune_pairs(tensors)
+    if isinstance(own_mask, Mapping) and own_mask:
+        return Checkpoint(resolved.state, {_strip(str(name), prefixes): value for name, value in own_mask.items()})
+    return resolved
 
 
 def save_checkpoint(path: Path, model: nn.Module, mask: Mapping[str, Tensor]) -> None:
-    """Write a network's state dict and its mask to `path`, `.safetensors` or PyTorch's format, atomically."""
+    """Write a network's state dict and its mask to `path`, `.safetensors` or PyTorch's format, atomically.
+
+    Masked weights are written as zeros. In `.safetensors` the zeros are the mask: it is inferred when it is read.
+    """
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    state |= {name: torch.where(kept.cpu(), state[name], torch.zeros(()).to(state[name])) for name, kept in mask.items()}
     if path.suffix == ".safetensors":
         from safetensors.torch import save
 
         write_atomically(path, save({name: tensor.clone() for name, tensor in state.items()}))
         return
     buffer = io.BytesIO()
-    torch.save({"state_dict": state, "mask": dict(mask)}, buffer)
+    torch.save({"state_dict": state, "mask": {name: kept.cpu() for name, kept in mask.items()}}, buffer)
     write_atomically(path, buffer.getvalue())
 
 
@@ -106,29 +115,45 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _read_torch(path: Path, trust_pickle: bool) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=not trust_pickle)
-    except pickle.UnpicklingError as error:
-        if _looks_damaged(path):
-            raise SafsError(f"The checkpoint {path} is damaged or no PyTorch checkpoint.") from error
-        raise SafsError(
-            f"The checkpoint {path} contains pickled code, which is not run; save its state dict instead, "
-            "or pass --trust-pickle if you trust whoever made it."
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, ImportError) as error:
+        with torch.serialization.safe_globals(_harmless()):
+            return torch.load(path, map_location="cpu", weights_only=not trust_pickle)
+    except Exception as error:  # damaged files raise anything, and so does code that is run at the user's wish
+        if isinstance(error, pickle.UnpicklingError) and _names_code(str(error)):
+            raise SafsError(
+                f"The checkpoint {path} contains pickled code, which is not run; save its state dict instead, "
+                "or pass --trust-pickle if you trust whoever made it."
+            ) from error
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise SafsError(f"The checkpoint {path} is damaged or no PyTorch checkpoint: {reason}") from error
+        reason = "" if "weights_only" in reason else f": {reason}"  # PyTorch's advice is to run the file's code
+        raise SafsError(f"The checkpoint {path} is damaged or no PyTorch checkpoint{reason}.") from error
 
 
-def _looks_damaged(path: Path) -> bool:
-    """Return whether a file that could not be unpickled is neither a whole zip archive nor a pickle."""
-    with path.open("rb") as file:
-        start = file.read(2)
-    return not zipfile.is_zipfile(path) and start[:1] != b"\x80"
+def _harmless() -> list[Any]:
+    """Return what checkpoints often hold beside tensors and what does nothing but hold values."""
+    kinds = [type(np.dtype(name)) for name in ("float64", "float32", "int64", "int32", "bool")]
+    return [argparse.Namespace, np.dtype, *kinds, type(np.float64(0)).__reduce__(np.float64(0))[0], codecs.encode]
 
 
-def _strip(name: str) -> str:
-    for prefix in _PREFIXES:
-        name = name.removeprefix(prefix)
+def _names_code(message: str) -> bool:
+    """Return whether PyTorch refused a file because it refers to classes or functions, and not because of damage."""
+    return "GLOBAL" in message or "global" in message.replace("weights_only", "")
+
+
+def _unwrap(content: Any) -> Any:
+    """Return the state dict of what a file holds: itself, that of a whole network, or one under a usual name."""
+    if isinstance(content, nn.Module):
+        return content.state_dict()
+    if isinstance(content, Mapping):
+        for wrapper in _WRAPPERS:
+            if isinstance(content.get(wrapper), Mapping | nn.Module):
+                return _unwrap(content[wrapper])
+    return content
+
+
+def _strip(name: str, prefixes: tuple[str, ...]) -> str:
+    """Return a name without the prefixes that wrappers put before it, in any order."""
+    while name.startswith(prefixes):
+        name = name.split(".", 1)[1]
     return name
 
 
@@ -145,7 +170,12 @@ def _resolve_prune_pairs(tensors: dict[str, Tensor]) -> Checkpoint:
     return Checkpoint(state, mask or None)
 
 
-def _check_fits(state: Mapping[str, Tensor], model: nn.Module, path: Path) -> None:
+def check_fits(state: Mapping[str, Tensor], model: nn.Module, path: Path) -> None:
+    """Check that a state dict belongs to a network.
+
+    Raises:
+        SafsError: if a name or a shape is another one, with the first of them, or a value is not finite.
+    """
     expected = model.state_dict()
     missing = [name for name in expected if name not in state and not name.endswith("num_batches_tracked")]
     unexpected = [name for name in state if name not in expected]
@@ -165,5 +195,5 @@ def _check_fits(state: Mapping[str, Tensor], model: nn.Module, path: Path) -> No
             f"The checkpoint {path} is of another network than {type(model).__name__}: it {'; '.join(problems)}."
         )
     for name, tensor in state.items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+        if tensor.is_floating_point() and not torch.isfinite(tensor.to(expected[name].dtype)).all():
             raise SafsError(f"The checkpoint {path} holds NaN or infinite values in {name!r}.")

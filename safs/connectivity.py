@@ -10,11 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from safs.sites import Sites
 from safs.surgery import replace_sites
 from spaces.errors import SafsError
+
+_NORMALISATIONS = (
+    nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, nn.LocalResponseNorm
+)  # fmt: skip
+_LOG_PROBABILITIES = {F.softmax, F.log_softmax, torch.softmax, torch.log_softmax, "softmax", "log_softmax"}
 
 
 @dataclass(frozen=True)
@@ -106,17 +112,15 @@ def _with_steps(model: nn.Module, sites: Sites) -> nn.Module:
 
 def _set_to_paths(network: nn.Module, mask: Mapping[str, Tensor]) -> None:
     """Make every weight 1 where it is kept, every shift 0, every normalisation the identity, in place."""
+    for name, module in list(network.named_modules()):
+        if isinstance(module, _NORMALISATIONS):
+            network.set_submodule(name, nn.Identity())
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if name in mask:
                 parameter.copy_(mask[name])
             else:
                 parameter.fill_(0.0 if name.endswith("bias") else 1.0)
-        for name, buffer in network.named_buffers():
-            if name.endswith("running_mean"):
-                buffer.zero_()
-            elif name.endswith("running_var"):
-                buffer.fill_(1.0)
 
 
 def _connected(module: nn.Module, output: Tensor) -> Tensor:

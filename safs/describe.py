@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -76,10 +77,9 @@ def dense_flops(model: nn.Module, input_shape: tuple[int, ...]) -> int:
     """Return the floating-point operations of one example's forward pass, zeros counted like other weights."""
     parameter = next(model.parameters())
     example = torch.zeros(1, *input_shape, dtype=parameter.dtype, device=parameter.device)
-    mode = model.training
+    network = copy.deepcopy(model).eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model.eval()(example)
-    model.train(mode)
+        network(example)
     return int(counter.get_total_flops())
 
 

@@ -24,6 +24,6 @@ class GradientFlow(Callback):
         norms = torch._foreach_norm([weight.grad for weight in weights if weight.grad is not None])
         self._steps.append(torch.stack(norms).square().sum())
 
-    def on_epoch(self, epoch: int, loss: float) -> None:  # noqa: ARG002
+    def on_epoch(self, epoch: int, loss: float) -> None:
         self.epochs.append(float(torch.stack(self._steps).mean()))
         self._steps.clear()

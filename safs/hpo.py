@@ -81,7 +81,7 @@ def smac_search(seed: int, trials: int, vanilla: Protocol) -> Iterator[SmacSearc
         yield SmacSearch(facade)
 
 
-def _never_called(config: Configuration, seed: int = 0) -> float:  # noqa: ARG001 - the names are SMAC's
+def _never_called(config: Configuration, seed: int = 0) -> float:
     raise AssertionError("trials are run by the engine, not by SMAC")
 
 

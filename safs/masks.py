@@ -16,12 +16,17 @@ _PRUNABLE = (nn.Linear, nn.modules.conv._ConvNd)
 
 
 def prunable_weights(model: nn.Module) -> dict[str, Tensor]:
-    """Return the weights that pruning may remove, by state-dict name: those of linear and convolution layers."""
-    return {
-        f"{name}.weight" if name else "weight": module.weight
-        for name, module in model.named_modules()
-        if isinstance(module, _PRUNABLE)
-    }
+    """Return the weights that pruning may remove, by state-dict name: those of linear and convolution layers.
+
+    A weight that several layers share stands there once, under the name of the first.
+    """
+    first: dict[int, str] = {}
+    weights: dict[str, Tensor] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, _PRUNABLE) and id(module.weight) not in first:
+            first[id(module.weight)] = f"{name}.weight" if name else "weight"
+            weights[first[id(module.weight)]] = module.weight
+    return weights
 
 
 def check_mask(mask: Mapping[str, Tensor], model: nn.Module) -> Mask:
@@ -31,11 +36,13 @@ def check_mask(mask: Mapping[str, Tensor], model: nn.Module) -> Mask:
         SafsError: if it names something that is no weight of the network, has another shape than its weight, or
             holds anything but 0 and 1.
     """
-    weights = dict(model.named_parameters())
+    weights = dict(model.named_parameters(remove_duplicate=False))
     checked = {}
     for name, tensor in mask.items():
         if name not in weights:
             raise SafsError(f"The mask holds {name!r}, which {type(model).__name__} does not have.")
+        if not isinstance(tensor, Tensor):
+            raise SafsError(f"The mask of {name!r} must be a tensor, but is a {type(tensor).__name__}.")
         if tensor.shape != weights[name].shape:
             raise SafsError(
                 f"The mask of {name!r} must have its weight's shape {tuple(weights[name].shape)}, "
@@ -61,12 +68,12 @@ def infer_mask(model: nn.Module, smallest_share: float = 0.01) -> Mask | None:
 def sparsity(mask: Mapping[str, Tensor]) -> float:
     """Return the share of masked weights among the prunable ones, between 0 and 1."""
     total = sum(tensor.numel() for tensor in mask.values())
-    return 1.0 - sum(int(tensor.sum()) for tensor in mask.values()) / total
+    return 1.0 - sum(int(tensor.sum()) for tensor in mask.values()) / total if total else 0.0
 
 
 def apply_mask(model: nn.Module, mask: Mapping[str, Tensor]) -> None:
     """Set the masked weights of a network to zero, in place."""
-    weights = dict(model.named_parameters())
+    weights = dict(model.named_parameters(remove_duplicate=False))
     with torch.no_grad():
         for name, kept in mask.items():
             weights[name].masked_fill_(~kept.to(weights[name].device), 0.0)
@@ -84,11 +91,18 @@ class MaskHolder:
 
     Args:
         parameters: the network's parameters by name.
-        mask: which of them are masked; names that are not in the mask are left alone.
+        mask: which of them are masked; parameters that are not in the mask are left alone.
+
+    Raises:
+        SafsError: if the mask holds a name that is none of the parameters': its weights would not be held.
     """
 
     def __init__(self, parameters: Iterable[tuple[str, nn.Parameter]], mask: Mapping[str, Tensor]) -> None:
-        pairs = [(weight, mask[name].to(weight)) for name, weight in parameters if name in mask]
+        named = dict(parameters)
+        missing = [name for name in mask if name not in named]
+        if missing:
+            raise SafsError(f"The mask holds {missing[0]!r}, which is no parameter of the network.")
+        pairs = [(weight, mask[name].to(weight)) for name, weight in named.items() if name in mask]
         self._weights: list[Tensor] = [weight for weight, _ in pairs]
         self._factors: list[Tensor] = [factor for _, factor in pairs]
 

@@ -72,15 +72,20 @@ _FUNCTIONS: dict[Callable[..., Any], tuple[str, _Arguments]] = {
     F.elu: ("elu", _ALPHA),
     F.elu_: ("elu", _ALPHA),
     F.celu: ("celu", _ALPHA),
+    F.celu_: ("celu", _ALPHA),
     torch.celu: ("celu", _ALPHA),
+    torch.celu_: ("celu", _ALPHA),
     F.selu: ("selu", ()),
+    F.selu_: ("selu", ()),
     torch.selu: ("selu", ()),
+    torch.selu_: ("selu", ()),
     F.gelu: ("gelu", ()),
     F.silu: ("swish", ()),
     F.mish: ("mish", ()),
     F.hardswish: ("hardswish", ()),
     F.hardsigmoid: ("hardsigmoid", ()),
     F.hardtanh: ("hardtanh", _HARDTANH),
+    F.hardtanh_: ("hardtanh", _HARDTANH),
     F.sigmoid: ("sigmoid", ()),
     torch.sigmoid: ("sigmoid", ()),
     torch.sigmoid_: ("sigmoid", ()),
@@ -111,10 +116,13 @@ def recognise(node: Node, modules: Mapping[str, nn.Module]) -> Recognised | None
         modules: the traced network's modules by name (`dict(model.named_modules())`).
     """
     if node.op == "call_module":
-        return recognise_module(modules[str(node.target)])
+        module = modules.get(str(node.target))
+        return recognise_module(module) if module is not None else None
     if node.op == "call_function" and node.target in _FUNCTIONS:
         operator, arguments = _FUNCTIONS[node.target]
         given = dict(zip((name for name, _ in arguments), node.args[1:], strict=False)) | dict(node.kwargs)
+        if any(isinstance(given.get(name), Node) for name, _ in arguments):
+            return None  # a constant that the forward pass computes is none
         if operator == "gelu" and given.get("approximate", "none") == "tanh":
             operator = "gelu_tanh"
         return _recognised(operator, arguments, given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import operator
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -9,18 +10,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
-from torch.fx import Graph, Node
-from torch.fx.passes.shape_prop import ShapeProp
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.fx import Graph, Interpreter, Node
 
 from safs.recognition import Recognised, recognise
-from safs.tracing import rebuild, trace
+from safs.tracing import caller, rebuild, trace
 from spaces.errors import SafsError
 
-_MULTIPLICATIONS = {operator.mul, operator.imul, torch.mul, "mul", "mul_"}
+_MULTIPLICATIONS = {operator.mul, operator.imul, torch.mul, torch.multiply, "mul", "mul_", "multiply"}
 _SHAPE_ONLY = {
-    torch.flatten, torch.unsqueeze, torch.squeeze, torch.reshape, torch.permute, torch.transpose,
-    "view", "reshape", "expand", "expand_as", "unsqueeze", "squeeze", "flatten", "permute", "transpose", "contiguous",
+    torch.flatten, torch.unsqueeze, torch.squeeze, torch.reshape, torch.permute, torch.transpose, operator.getitem,
+    F.interpolate, "view", "view_as", "reshape", "expand", "expand_as", "unsqueeze", "squeeze", "flatten", "unflatten",
+    "permute", "transpose", "contiguous", "repeat",
 }  # fmt: skip
 _GATING = {"sigmoid", "hardsigmoid"}
 _COMPOSED = {"sigmoid": "swish", "hardsigmoid": "hardswish"}
@@ -50,8 +52,8 @@ class Site:
 
     @property
     def channels(self) -> int | None:
-        """The number of channels, or None if the shape is not known."""
-        if self.shape is None:
+        """The number of channels, or None if the shape is not known or has none."""
+        if not self.shape:
             return None
         return self.shape[self.channel_dim - 1 if self.channel_dim > 0 else self.channel_dim]
 
@@ -140,9 +142,11 @@ def find_sites(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> 
 
 
 def _gated_product(node: Node) -> Node | None:
-    """Return the multiplication that a sigmoid's output enters, directly or reshaped, or None."""
+    """Return the multiplication by another tensor that a sigmoid's output enters, directly or reshaped, or None."""
     for user in node.users:
-        if user.target in _MULTIPLICATIONS:
+        if user.op == "call_module":
+            continue
+        if user.target in _MULTIPLICATIONS and _other_operand(user, node) is not None:
             return user
         if user.target in _SHAPE_ONLY:
             product = _gated_product(user)
@@ -170,31 +174,44 @@ def _names(nodes: list[Node]) -> list[str]:
 def _base_name(node: Node) -> str:
     if node.op == "call_module":
         return str(node.target)
-    stack = list(node.meta.get("nn_module_stack", {}).values())
-    caller = str(stack[-1][0]) if stack else ""
+    path = caller(node)
     function = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", node.name)
-    return f"{caller}.{function}" if caller else str(function)
+    return f"{path}.{function}" if path else str(function)
 
 
-def _shapes(model: nn.Module, graph: Graph, input_shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+def _shapes(model: nn.Module, graph: Graph, input_shape: tuple[int, ...]) -> dict[str, tuple[int, ...] | None]:
     """Return every node's output shape without the batch, from one pass of two blank examples."""
     parameter = next(model.parameters(), torch.zeros(()))
     example = torch.zeros(2, *input_shape, dtype=parameter.dtype, device=parameter.device)
-    network = rebuild(model, graph).eval()
+    run = _ShapeRun(rebuild(model, copy.deepcopy(graph)).eval())
     try:
         with torch.no_grad():
-            ShapeProp(network).propagate(example)
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[0]
+            run.run(example)
+    except Exception as error:  # whatever a forward pass may raise for input of the wrong shape
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise SafsError(
             f"{type(model).__name__} does not take input of shape {tuple(input_shape)}: {reason}"
         ) from error
-    metas = {node.name: node.meta.get("tensor_meta") for node in network.graph.nodes}
-    return {name: tuple(meta.shape[1:]) for name, meta in metas.items() if hasattr(meta, "shape")}
+    return dict(zip((node.name for node in graph.nodes), run.shapes, strict=True))
+
+
+class _ShapeRun(Interpreter):
+    """Runs a network and notes the shape of every node's output without the batch, None for what is no tensor."""
+
+    def __init__(self, network: torch.fx.GraphModule) -> None:
+        super().__init__(network)
+        self.shapes: list[tuple[int, ...] | None] = []
+
+    def run_node(self, n: Node) -> Any:
+        result = super().run_node(n)
+        self.shapes.append(tuple(result.shape[1:]) if isinstance(result, Tensor) else None)
+        return result
 
 
 def _channel_dim(node: Node, modules: Mapping[str, nn.Module]) -> int:
     """Return the dimension of the channels, from the nearest layer before a site: 1, or -1 behind a linear one."""
+    if node.op == "call_module" and isinstance(modules[str(node.target)], nn.PReLU):
+        return 1  # by its definition
     while node.all_input_nodes:
         node = node.all_input_nodes[0]
         module = modules.get(str(node.target)) if node.op == "call_module" else None

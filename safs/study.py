@@ -22,6 +22,7 @@ from safs.pipeline.prepare import Prepared, prepare, untrained
 from safs.pipeline.rows import row_specs, train_rows
 from safs.pipeline.stage1 import search_operators
 from safs.pipeline.stage2 import tune
+from safs.report.page import write_report
 from safs.run_directory import log_path, open_run_directory
 from safs.runner import Observer, Runner, Silent, network_path
 from safs.spec import TrialSpec
@@ -90,6 +91,7 @@ class Study:
         self._write_best(problem, rows["safs"], runner)
         summary = summarise(config, problem, described, stage1, tuned, rows, scores)
         write_atomically(self.folder / "summary.json", to_json(summary))
+        write_report(self.folder)
         return summary
 
     def _write_best(self, problem: Problem, specs: list[TrialSpec], runner: Runner) -> None:

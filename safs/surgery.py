@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch.fx
 from torch import nn
-from torch.fx import Node
+from torch.fx import Graph, Node
 
+from safs.recognition import recognise
 from safs.sites import Site, Sites, find_sites
 from safs.tracing import rebuild
 from spaces.activation import Activation, Value
@@ -18,6 +20,7 @@ from spaces.operators import get_operator
 
 ACTIVATIONS = "safs_activations"
 """The name of the submodule that holds the new activations, `site0`, `site1`, ... in forward order."""
+_IN_PLACE_OPERATORS = {getattr(operator, name) for name in ("iadd", "isub", "imul", "itruediv", "ipow")}
 
 
 @dataclass(frozen=True)
@@ -79,14 +82,15 @@ def apply_assignment(
 
 def _activation(site: Site, choice: SiteChoice, learn: bool, per_channel: bool) -> Activation | None:
     """Return the module for a site, or None where the network's own call already is what was chosen."""
-    operator = get_operator(choice.operator)
+    chosen = get_operator(choice.operator)
     own = choice.operator == site.operator
-    if own and not learn and (choice.alpha, choice.beta) == (1.0, 1.0) and not choice.constants:
+    same = not choice.constants or dict(choice.constants) == dict(site.constants)
+    if own and same and not learn and (choice.alpha, choice.beta) == (1.0, 1.0):
         return None
-    if (per_channel or operator.per_channel) and site.channels is None:
+    if (per_channel or chosen.per_channel) and site.channels is None:
         raise SafsError(f"Values per channel at {site.name!r} need the network's input shape, which was not given.")
     return Activation(
-        operator,
+        chosen,
         alpha=choice.alpha,
         beta=choice.beta,
         constants=choice.constants or (site.constants if own else {}),
@@ -98,22 +102,32 @@ def _activation(site: Site, choice: SiteChoice, learn: bool, per_channel: bool) 
 
 
 def replace_sites(model: nn.Module, sites: Sites, replacements: Mapping[str, nn.Module]) -> torch.fx.GraphModule:
-    """Return a copy of a network that calls the given modules at the given sites (by their nodes' names)."""
+    """Return a copy of a network that calls the given modules at the given sites (by their nodes' names).
+
+    Raises:
+        SafsError: if the network has been through this before.
+    """
+    if hasattr(model, ACTIVATIONS):
+        raise SafsError(f"The network has {ACTIVATIONS!r} already; apply an assignment to the network as it was before.")
     graph = copy.deepcopy(sites.graph)
     modules = dict(model.named_modules())
-    nodes = {node.name: node for node in graph.nodes}
+    nodes = {node.name: copied for node, copied in zip(sites.graph.nodes, graph.nodes, strict=True)}
     container = nn.Module()
+    calls = []
     for index, site in enumerate(sites):
         if site.node not in replacements:
             continue
         container.add_module(f"site{index}", replacements[site.node])
         node = nodes[site.node]
-        source = _source(node)
+        source, overwritten = _source(node), _overwritten(node, modules)
         with graph.inserting_before(node):
             call = graph.call_module(f"{ACTIVATIONS}.site{index}", (source,))
-        if _in_place(node, modules):
-            _redirect_later_uses(source, node, call)
+        if overwritten is not None:
+            _redirect_later_uses(overwritten, node, call)
         _erase(node, call)
+        calls.append(call)
+    for call in calls:
+        _protect(graph, call, modules)
     return rebuild(model, graph, **{ACTIVATIONS: container})
 
 
@@ -125,21 +139,37 @@ def _source(node: Node) -> Node:
     return inputs[0]
 
 
-def _in_place(node: Node, modules: Mapping[str, nn.Module]) -> bool:
-    """Return whether a call overwrites its input."""
+def _overwritten(node: Node, modules: Mapping[str, nn.Module]) -> Node | None:
+    """Return the tensor that a call works on in place, or None if it makes a new one."""
     if node.op == "call_module":
-        return bool(getattr(modules[str(node.target)], "inplace", False))
-    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
-    return name.endswith("_") or bool(node.kwargs.get("inplace", False)) or node.args[1:2] == (True,)
+        in_place = bool(getattr(modules.get(str(node.target)), "inplace", False))
+    else:
+        name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+        in_place = (name.endswith("_") and not name.endswith("__")) or node.target in _IN_PLACE_OPERATORS
+        in_place = in_place or any(argument is True for argument in node.args[1:])
+        in_place = in_place or node.kwargs.get("inplace") is True
+    return node.all_input_nodes[0] if in_place and node.all_input_nodes else None
 
 
-def _redirect_later_uses(source: Node, node: Node, call: Node) -> None:
+def _redirect_later_uses(overwritten: Node, node: Node, call: Node) -> None:
     """Give whatever reads an overwritten tensor after the call the call's result, which is what it read before."""
     later = node.next
     while later.op != "root":
-        if source in later.all_input_nodes:
-            later.replace_input_with(source, call)
+        if overwritten in later.all_input_nodes:
+            later.replace_input_with(overwritten, call)
         later = later.next
+
+
+def _protect(graph: Graph, call: Node, modules: Mapping[str, nn.Module]) -> None:
+    """Where a call that stays (dropout) overwrites an activation's output, let it overwrite a copy.
+
+    The operator that was there may not have needed its output for the backward pass; the new one may.
+    """
+    if not any(_overwritten(user, modules) is call for user in call.users):
+        return
+    with graph.inserting_after(call):
+        copied = graph.call_method("clone", (call,))
+    call.replace_all_uses_with(copied, delete_user_cb=lambda user: user is not copied)
 
 
 def _erase(node: Node, call: Node) -> None:
@@ -155,9 +185,14 @@ def _erase(node: Node, call: Node) -> None:
 def read_choices(network: nn.Module, sites: Sites) -> list[SiteChoice]:
     """Return what stands at each site of a network made by `apply_assignment`, learned values included."""
     container = getattr(network, ACTIVATIONS, None)  # absent where every site kept its own call
+    modules = dict(network.named_modules())
+    nodes = {node.name: node for node in sites.graph.nodes}
     choices = []
     for index, site in enumerate(sites):
         activation = getattr(container, f"site{index}", None)
-        described = activation.describe() if activation is not None else {"operator": site.operator}
-        choices.append(SiteChoice(**described))
+        if activation is not None:
+            choices.append(SiteChoice(**activation.describe()))
+        else:
+            own = recognise(nodes[site.node], modules)  # the slopes of a PReLU may have been trained
+            choices.append(SiteChoice(site.operator, constants=own.constants if own else {}))
     return choices

@@ -36,8 +36,8 @@ class Activation(nn.Module):
     Shapes: input and output have the same shape; parameters are scalars, or broadcast along `channel_dim`.
 
     Raises:
-        SafsError: if `constants` holds a name that the operator does not have, or a list has not one value per
-            channel.
+        SafsError: if `constants` holds a name that the operator does not have, a list has not one value per
+            channel, or something is per channel and `channels` is not given.
     """
 
     alpha: nn.Parameter | None
@@ -61,26 +61,29 @@ class Activation(nn.Module):
             raise SafsError(
                 f"Operator {operator.name!r} has the constants {sorted(operator.constants)}, not {sorted(unknown)}."
             )
+        if channels is None and (per_channel or operator.per_channel):
+            raise SafsError(f"Values per channel of {operator.name!r} need the number of channels.")
         self.operator = operator
         self.channel_dim = channel_dim
+        self._channels = channels
         self._plain = dict(operator.constants)
-        size = channels if per_channel else None
-        self._set("alpha", alpha, 1.0, learn, size)
-        self._set("beta", beta, 1.0, learn, size)
-        size = channels if per_channel or operator.per_channel else None
+        self._set("alpha", alpha, 1.0, learn, per_channel)
+        self._set("beta", beta, 1.0, learn, per_channel)
         for name, start in operator.constants.items():
             value = (constants or {}).get(name, start)
-            self._set(f"constant_{name}", value, start, learn or operator.adaptive, size)
+            learned, spread = learn or operator.adaptive, per_channel or operator.per_channel
+            self._set(f"constant_{name}", value, start, learned, spread)
 
-    def _set(self, name: str, value: Value, neutral: float, learn: bool, channels: int | None) -> None:
+    def _set(self, name: str, value: Value, neutral: float, learn: bool, per_channel: bool) -> None:
         """Register `value` as a parameter, or as None where it is neutral and not trained."""
         if not learn and value == neutral:
             self.register_parameter(name, None)
             return
         tensor = torch.as_tensor(value, dtype=torch.get_default_dtype())
+        channels = self._channels
         if tensor.ndim and channels is not None and len(tensor) != channels:
             raise SafsError(f"{name} needs one value for each of {channels} channels, but got {len(tensor)}.")
-        if tensor.ndim == 0 and channels is not None:
+        if tensor.ndim == 0 and per_channel and channels is not None:
             tensor = tensor.expand(channels)
         self.register_parameter(name, nn.Parameter(tensor.clone(), requires_grad=learn))
 
@@ -104,7 +107,11 @@ class Activation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return α·f(β·x)."""
-        if self.operator.name == "relu" and self.alpha is not None and self.beta is not None and self.alpha.ndim == 0:
+        if (
+            self.operator.name == "relu"
+            and (self.alpha is not None and self.alpha.ndim == 0)
+            and (self.beta is not None and self.beta.ndim == 0)
+        ):
             return scaled_relu(x, self.alpha, self.beta)
         z = x if self.beta is None else self._shaped(self.beta, x) * x
         y = self.operator.function(z, **self._constants(x))

@@ -12,8 +12,10 @@ T = TypeVar("T")
 class SafsError(Exception):
     """Bad input or a broken precondition: one sentence with the invariant, the value and the remedy.
 
-    The command line prints it as one line and exits with 2.
+    The command line prints it and exits with `exit_code`.
     """
+
+    exit_code = 2
 
 
 class UnknownNameError(SafsError):

@@ -44,8 +44,8 @@ class Operator:
         object.__setattr__(self, "constants", MappingProxyType(dict(self.constants)))
 
     def __call__(self, x: Tensor, **constants: Tensor | float) -> Tensor:
-        """Return f(x), element by element, with the table's constants where none are given."""
-        return self.function(x, **(constants or self.constants))
+        """Return f(x), element by element, with the table's value for each constant that is not given."""
+        return self.function(x, **{**self.constants, **constants})
 
     def __reduce__(self) -> tuple[Callable[[str], Operator], tuple[str]]:
         """Pickle and copy by name: there is one object for each entry of the table."""
@@ -53,6 +53,16 @@ class Operator:
 
     def __deepcopy__(self, memo: object) -> Operator:
         return self
+
+
+def _like(value: Tensor | float, x: Tensor) -> Tensor:
+    """Return a constant as a tensor of x's type and device, without a copy that would wait for the device."""
+    return value.to(x) if isinstance(value, Tensor) else x.new_full((), value)
+
+
+def _sign(x: Tensor) -> Tensor:
+    """Return −1 below 0 and 1 elsewhere: with a sign of 0, and |x|'s gradient of 0, f'(0) would be 0, not 1."""
+    return torch.where(x < 0, -1.0, 1.0).to(x)
 
 
 def _acon(x: Tensor, p1: Tensor | float, p2: Tensor | float, gamma: Tensor | float) -> Tensor:
@@ -70,12 +80,14 @@ def _srs(x: Tensor, a: Tensor | float, b: Tensor | float) -> Tensor:
 
 
 def _symlog(x: Tensor) -> Tensor:
-    return torch.sign(x) * torch.log1p(torch.abs(x))
+    sign = _sign(x)
+    return sign * torch.log1p(sign * x)
 
 
 def _symexp(x: Tensor) -> Tensor:
     # e^80 is the last round power that float32 holds with room for a sum; training that gets there ends in NaN.
-    return torch.sign(x) * torch.expm1(torch.abs(x).clamp(max=80.0))
+    sign = _sign(x)
+    return sign * torch.expm1((sign * x).clamp(max=80.0))
 
 
 def _gelu_tanh(x: Tensor) -> Tensor:
@@ -85,14 +97,14 @@ def _gelu_tanh(x: Tensor) -> Tensor:
 def _srelu(
     x: Tensor, t_left: Tensor | float, a_left: Tensor | float, t_right: Tensor | float, a_right: Tensor | float
 ) -> Tensor:
-    lower, upper = torch.as_tensor(t_left).to(x), torch.as_tensor(t_right).to(x)
+    lower, upper = _like(t_left, x), _like(t_right, x)
     left = lower + a_left * (x - lower)
     right = upper + a_right * (x - upper)
     return torch.where(x <= lower, left, torch.where(x >= upper, right, x))
 
 
 def _falu(x: Tensor, order: Tensor | float) -> Tensor:
-    order = torch.as_tensor(order).to(x).clamp(0.0, 2.0)
+    order = _like(order, x).clamp(0.0, 2.0)
     gate = torch.sigmoid(x)
     g = x * gate
     h = g + gate * (1 - g)
@@ -116,7 +128,7 @@ def _softplus(x: Tensor, sharpness: Tensor | float) -> Tensor:
 
 
 def _hardtanh(x: Tensor, low: Tensor | float, high: Tensor | float) -> Tensor:
-    return torch.minimum(torch.maximum(x, torch.as_tensor(low).to(x)), torch.as_tensor(high).to(x))
+    return torch.minimum(torch.maximum(x, _like(low, x)), _like(high, x))
 
 
 def _celu(x: Tensor, a: Tensor | float) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 class _ScaledRelu(torch.autograd.Function):
@@ -21,6 +22,7 @@ class _ScaledRelu(torch.autograd.Function):
         return positive * alpha
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         (gradient,) = gradients
         positive, alpha, beta = ctx.saved_tensors

@@ -24,6 +24,21 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
 }
 
 
+_INPUT_SHAPES = {
+    "lenet5": (1, 28, 28),
+    "vgg16-cifar": (3, 32, 32),
+    "resnet18-cifar": (3, 32, 32),
+    "resnet20-cifar": (3, 32, 32),
+}
+
+
+def usual_input_shape(name: str) -> tuple[int, ...] | None:
+    """Return the shape of one example that the network `name` is made for, or None if only its author knows."""
+    if name.startswith("torchvision/"):
+        return (3, 299, 299) if name == "torchvision/inception_v3" else (3, 224, 224)
+    return _INPUT_SHAPES.get(name)
+
+
 def make_model(name: str, *, seed: int, **kwargs: Any) -> nn.Module:
     """Return the network `name` on the CPU, its initial weights drawn from `seed` alone.
 

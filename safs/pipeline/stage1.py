@@ -19,6 +19,8 @@ from spaces.errors import SafsError
 class NoValidTrialError(SafsError):
     """The budget was spent without one valid trial."""
 
+    exit_code = 3
+
 
 @dataclass(frozen=True)
 class Stage1:

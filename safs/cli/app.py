@@ -1,0 +1,55 @@
+"""The commands and what their errors mean: exit 0 ok, 1 failed, 2 bad input, 3 no valid trial, 130 interrupted."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from safs.cli.inspect_command import inspect_network
+from safs.cli.prune_command import prune_checkpoint
+from safs.cli.report_command import report
+from safs.cli.run_command import demo, run
+from safs.version import __version__
+from spaces.errors import SafsError
+
+app = typer.Typer(
+    name="safs",
+    help="Search activation functions for a pruned network, and give its accuracy back.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Search activation functions for a pruned network, and give its accuracy back."""
+
+
+app.command("demo")(demo)
+app.command("inspect")(inspect_network)
+app.command("prune")(prune_checkpoint)
+app.command("run")(run)
+app.command("report")(report)
+
+
+def main() -> None:
+    """Run the command line and exit: bad input is one line on stderr, never a traceback."""
+    try:
+        app()
+    except SafsError as error:
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)

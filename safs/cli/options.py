@@ -1,0 +1,71 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from spaces.errors import SafsError
+
+
+class Output(StrEnum):
+    """How a command that reads prints."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+ModelArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="lenet5, vgg16-cifar, resnet18-cifar, resnet20-cifar, torchvision/NAME, or package.module:factory.",
+    ),
+]
+KwargOption = Annotated[
+    list[str] | None,
+    typer.Option("--kwarg", metavar="KEY=VALUE", help="An argument of the network's factory; may be repeated."),
+]
+TrustPickleOption = Annotated[
+    bool, typer.Option("--trust-pickle", help="Run the code in a pickled checkpoint. Only for people you trust.")
+]
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Print a table, or JSON.")]
+SettingsOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Lay a value over the config: --set stage1.iterations=5."),
+]
+RunDirOption = Annotated[
+    Path | None, typer.Option("--run-dir", metavar="DIR", help="The run directory [default: runs/<config's name>].")
+]
+
+
+def parse_kwargs(pairs: list[str] | None) -> dict[str, Any]:
+    """Return `key=value` pairs as a dict, each value read as YAML."""
+    import yaml
+
+    kwargs: dict[str, Any] = {}
+    for pair in pairs or ():
+        key, equals, text = pair.partition("=")
+        if not equals or not key:
+            raise SafsError(f"--kwarg takes key=value, such as num_classes=10, but got {pair!r}.")
+        try:
+            kwargs[key] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise SafsError(f"--kwarg {pair}: {text!r} is not a YAML value.") from None
+    return kwargs
+
+
+def parse_shape(text: str | None) -> tuple[int, ...] | None:
+    """Return "3,32,32" as (3, 32, 32)."""
+    if text is None:
+        return None
+    try:
+        shape = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        shape = ()
+    if not shape or min(shape) < 1:
+        raise SafsError(f"--input takes the shape of one example, such as 3,32,32, but got {text!r}.")
+    return shape

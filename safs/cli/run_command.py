@@ -1,0 +1,88 @@
+"""`safs run` and `safs demo`: run a study, or go on with one."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from safs.cli.options import RunDirOption, SettingsOption
+
+if TYPE_CHECKING:
+    from safs.config import Config
+
+INTERRUPTED = 130
+
+
+def run(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML file of the study.")],
+    settings: SettingsOption = None,
+    run_dir: RunDirOption = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a study that was interrupted.")] = False,
+) -> None:
+    """Run the study in a config file: both stages, the baselines, the report."""
+    from safs.config import Config
+
+    checked = Config.from_yaml(config, settings or ())
+    folder = run_dir or Path("runs") / config.stem
+    _run(checked, folder, resume)
+
+
+def demo(
+    settings: SettingsOption = None,
+    run_dir: Annotated[
+        Path | None, typer.Option("--run-dir", metavar="DIR", help="The run directory [default: a new runs/demo*].")
+    ] = None,
+) -> None:
+    """Recover a 98 % pruned LeNet-5 on scikit-learn's handwritten digits: the main job in a few minutes."""
+    from safs.config import Config
+
+    packaged = files("safs") / "demo.yaml"
+    checked = Config.from_yaml(Path(str(packaged)), settings or ())
+    _run(checked, run_dir or _free_folder(Path("runs") / "demo"), resume=False)
+
+
+def _free_folder(folder: Path) -> Path:
+    """Return `folder`, or the first of folder-2, folder-3, ... that does not exist."""
+    names = itertools.chain([folder], (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(2)))
+    return next(candidate for candidate in names if not candidate.exists())
+
+
+def _run(config: Config, folder: Path, resume: bool) -> None:
+    from safs.cli.progress import progress
+    from safs.cli.report_command import print_result
+    from safs.study import Study
+
+    try:
+        with _sigterm_as_interrupt(), progress() as observer:
+            summary = Study(config, folder, observer).run(resume=resume)
+    except KeyboardInterrupt:
+        begun = folder / "config.yaml"
+        if begun.exists():
+            typer.echo(
+                f"Interrupted; finished trials are kept. Go on with: safs run {begun} --run-dir {folder} --resume",
+                err=True,
+            )
+        raise typer.Exit(INTERRUPTED) from None
+    print_result(summary, folder / "report.html")
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM (a scheduler's preemption) end a study as Ctrl-C does."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
