@@ -6,6 +6,7 @@ import argparse
 import codecs
 import io
 import pickle
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +80,7 @@ def read_checkpoint(path: Path, *, trust_pickle: bool = False, names: Iterable[s
         raise SafsError(f"The checkpoint {path} must hold a state dict, but holds no tensor.")
     for name, tensor in tensors.items():
         if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta:
-            raise SafsError(f"The checkpoint {path} must hold plain tensors, but {name!r} is sparse, quantised or empty.")
+            raise SafsError(f"The checkpoint {path} must hold plain tensors, but {name!r} is not.")
     resolved = _resolve_prune_pairs(tensors)
     if isinstance(own_mask, Mapping) and own_mask:
         return Checkpoint(resolved.state, {_strip(str(name), prefixes): value for name, value in own_mask.items()})
@@ -92,7 +93,9 @@ def save_checkpoint(path: Path, model: nn.Module, mask: Mapping[str, Tensor]) ->
     Masked weights are written as zeros. In `.safetensors` the zeros are the mask: it is inferred when it is read.
     """
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    state |= {name: torch.where(kept.cpu(), state[name], torch.zeros(()).to(state[name])) for name, kept in mask.items()}
+    state |= {
+        name: torch.where(kept.cpu(), state[name], torch.zeros(()).to(state[name])) for name, kept in mask.items()
+    }
     if path.suffix == ".safetensors":
         from safetensors.torch import save
 
@@ -118,25 +121,21 @@ def _read_torch(path: Path, trust_pickle: bool) -> Any:
         with torch.serialization.safe_globals(_harmless()):
             return torch.load(path, map_location="cpu", weights_only=not trust_pickle)
     except Exception as error:  # damaged files raise anything, and so does code that is run at the user's wish
-        if isinstance(error, pickle.UnpicklingError) and _names_code(str(error)):
+        if isinstance(error, pickle.UnpicklingError) and re.search(r"GLOBAL \S+", str(error)):
             raise SafsError(
                 f"The checkpoint {path} contains pickled code, which is not run; save its state dict instead, "
                 "or pass --trust-pickle if you trust whoever made it."
             ) from error
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        reason = "" if "weights_only" in reason else f": {reason}"  # PyTorch's advice is to run the file's code
-        raise SafsError(f"The checkpoint {path} is damaged or no PyTorch checkpoint{reason}.") from error
+        reason = f": {str(error).splitlines()[0]}" if isinstance(error, RuntimeError | OSError) else ""
+        raise SafsError(f"The checkpoint {path} is damaged or no PyTorch checkpoint{reason}") from error
 
 
 def _harmless() -> list[Any]:
-    """Return what checkpoints often hold beside tensors and what does nothing but hold values."""
+    """Return what checkpoints often hold beside tensors, and what does nothing but hold values."""
+    scalar = type(np.float64(0)).__reduce__(np.float64(0))[0]
     kinds = [type(np.dtype(name)) for name in ("float64", "float32", "int64", "int32", "bool")]
-    return [argparse.Namespace, np.dtype, *kinds, type(np.float64(0)).__reduce__(np.float64(0))[0], codecs.encode]
-
-
-def _names_code(message: str) -> bool:
-    """Return whether PyTorch refused a file because it refers to classes or functions, and not because of damage."""
-    return "GLOBAL" in message or "global" in message.replace("weights_only", "")
+    names = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
+    return [argparse.Namespace, np.dtype, *kinds, *names, (codecs.encode, "_codecs.encode")]
 
 
 def _unwrap(content: Any) -> Any:

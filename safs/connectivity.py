@@ -20,7 +20,7 @@ from spaces.errors import SafsError
 _NORMALISATIONS = (
     nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, nn.LocalResponseNorm
 )  # fmt: skip
-_LOG_PROBABILITIES = {F.softmax, F.log_softmax, torch.softmax, torch.log_softmax, "softmax", "log_softmax"}
+_PROBABILITIES = {F.softmax, F.log_softmax, torch.softmax, torch.log_softmax, "softmax", "log_softmax"}
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ def connectivity(
         SafsError: if the network does not return one tensor of logits [batch, classes].
     """
     network = _with_steps(model, sites)
+    _drop_probabilities(network)
     _set_to_paths(network, mask)
     seen: dict[str, Tensor] = {}
     hooks = [
@@ -106,8 +107,21 @@ class _Step(nn.Module):
         return (x > 0).to(x)
 
 
-def _with_steps(model: nn.Module, sites: Sites) -> nn.Module:
-    return replace_sites(model, sites, {site.node: _Step() for site in sites}).double().cpu().eval()
+def _with_steps(model: nn.Module, sites: Sites) -> torch.fx.GraphModule:
+    network = replace_sites(model, sites, {site.node: _Step() for site in sites})
+    network.double().cpu().eval()
+    return network
+
+
+def _drop_probabilities(network: torch.fx.GraphModule) -> None:
+    """Let a network that ends in a (log-)softmax, which mixes all logits, return its logits, in place."""
+    (output,) = (node for node in network.graph.nodes if node.op == "output")
+    for node in output.all_input_nodes:
+        module = network.get_submodule(str(node.target)) if node.op == "call_module" else None
+        if isinstance(module, nn.Softmax | nn.LogSoftmax) or node.target in _PROBABILITIES:
+            node.replace_all_uses_with(node.all_input_nodes[0])
+            network.graph.erase_node(node)
+    network.recompile()
 
 
 def _set_to_paths(network: nn.Module, mask: Mapping[str, Tensor]) -> None:

@@ -66,9 +66,9 @@ def _warnings(paths: Connectivity) -> list[str]:
         if layer.connected == 0
     ]
     if paths.connected_logits < paths.logits:
+        bound = "" if paths.ceiling == 1 else f", so no activation can take accuracy past {100 * paths.ceiling:.0f} %"
         warnings.append(
-            f"Only {paths.connected_logits} of {paths.logits} logits still have a path from the input, so no "
-            f"activation can take accuracy past about {100 * paths.ceiling:.0f} %."
+            f"Only {paths.connected_logits} of {paths.logits} logits still have a path from the input{bound}."
         )
     return warnings
 

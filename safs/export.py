@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from safs.checkpoints import check_fits
 from safs.files import to_json, write_atomically
 from safs.masks import check_mask, violations
 from safs.models.registry import make_model
@@ -38,7 +41,8 @@ def write_best(
         choices: what stands at each of its sites.
         model: the network's `name` and `kwargs`, by which `load_best` builds it.
     """
-    weights = {name: tensor.contiguous() for name, tensor in state.items() if not name.startswith(f"{ACTIVATIONS}.")}
+    own = {name: tensor for name, tensor in state.items() if not name.startswith(f"{ACTIVATIONS}.")}
+    weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in own.items()}
     for name, kept in problem.mask.items():
         weights[name] = torch.where(kept.cpu(), weights[name], torch.zeros_like(weights[name]))  # no −0.0 either
     activations = {
@@ -58,7 +62,8 @@ def load_best(folder: Path | str, model: nn.Module | None = None) -> nn.Module:
 
     Args:
         folder: the folder with the three files.
-        model: an instance of the network that was searched; by default it is built by its name.
+        model: an instance of the network that was searched; it is not changed. By default it is built by its name,
+            if that is one of SAFS's or torchvision's: a folder from elsewhere is never asked what to import and run.
 
     Raises:
         SafsError: if a file is missing or damaged, the network is another one, or a masked weight is not zero.
@@ -66,24 +71,17 @@ def load_best(folder: Path | str, model: nn.Module | None = None) -> nn.Module:
     folder = Path(folder)
     activations = _read_activations(folder / "activations.json")
     weights, mask = (_read_tensors(folder / f"{name}.safetensors") for name in ("model", "mask"))
-    if model is None:
-        model = make_model(activations["model"]["name"], seed=0, **activations["model"]["kwargs"])
-    sites = find_sites(model, tuple(activations["input_shape"]))
-    recorded = [entry["site"] for entry in activations["sites"]]
-    if list(sites.names) != recorded:
-        raise SafsError(f"{folder} is of a network with the sites {recorded}, but this one has {list(sites.names)}.")
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise SafsError(f"{folder}/model.safetensors does not fit the network: {error}") from None
+    model = copy.deepcopy(model) if model is not None else _make_model(folder, activations)
+    check_fits(weights, model, folder / "model.safetensors")
+    model.load_state_dict(weights, strict=False)
+    sites = find_sites(model, activations.input_shape)
+    if sites.names != activations.names:
+        names, own = list(activations.names), list(sites.names)
+        raise SafsError(f"{folder} is of a network with the sites {names}, but this one has {own}.")
     broken = violations(weights, check_mask(mask, model))
     if broken:
         raise SafsError(f"{folder}: masked weights of {broken[0]!r} are not zero.")
-    choices = [
-        SiteChoice(entry["operator"], entry["alpha"], entry["beta"], entry["constants"])
-        for entry in activations["sites"]
-    ]
-    return apply_assignment(model, choices, sites=sites).eval()
+    return apply_assignment(model, activations.choices, sites=sites).eval()
 
 
 def _site(site: Site, choice: SiteChoice) -> dict[str, Any]:
@@ -97,16 +95,48 @@ def _site(site: Site, choice: SiteChoice) -> dict[str, Any]:
     }
 
 
-def _read_activations(path: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Activations:
+    """What `activations.json` holds."""
+
+    model: str
+    kwargs: dict[str, Any]
+    input_shape: tuple[int, ...]
+    names: tuple[str, ...]
+    choices: list[SiteChoice]
+
+
+def _make_model(folder: Path, activations: _Activations) -> nn.Module:
+    if ":" in activations.model:
+        raise SafsError(
+            f"{folder} is of the network {activations.model!r}, whose code is not run by its name; "
+            "pass an instance of it: load_best(folder, model)."
+        )
+    return make_model(activations.model, seed=0, **activations.kwargs)
+
+
+def _read_activations(path: Path) -> _Activations:
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SafsError(f"There is no {path}; give the `best` folder of a finished study.") from None
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise SafsError(f"{path} is damaged: {error}.") from None
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise SafsError(f"{path} must have schema {SCHEMA}.")
-    return content
+    try:
+        return _Activations(
+            model=str(content["model"]["name"]),
+            kwargs=dict(content["model"]["kwargs"]),
+            input_shape=tuple(int(size) for size in content["input_shape"]),
+            names=tuple(entry["site"] for entry in content["sites"]),
+            choices=[
+                SiteChoice(entry["operator"], entry["alpha"], entry["beta"], dict(entry["constants"]))
+                for entry in content["sites"]
+            ],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise SafsError(f"{path} is damaged: {type(error).__name__}: {error}.") from None
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:

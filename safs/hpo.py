@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class SmacSearch:
     """Proposes stage-2 hyperparameters and learns from their costs.
 
-    The first proposal is the vanilla protocol, moved into the space where it lies outside; a quarter of the
-    budget is a Sobol design; the rest is SMAC's Bayesian optimisation with a random forest.
+    The first proposals are a Sobol design (a quarter of the budget), the vanilla protocol, moved into the space
+    where it lies outside, and the space's default; the rest is SMAC's Bayesian optimisation with a random forest.
     """
 
     def __init__(self, facade: HyperparameterOptimizationFacade) -> None:
@@ -63,11 +63,12 @@ def smac_search(seed: int, trials: int, vanilla: Protocol) -> Iterator[SmacSearc
             seed=seed,
             crash_cost=1.0,
         )
+        known = dict.fromkeys([_nearest_configuration(space, vanilla), space.get_default_configuration()])
         design = SobolInitialDesign(
             scenario,
-            n_configs=min(max(1, trials // 4), trials - 1) if trials > 1 else 0,
+            n_configs=min(trials // 4, trials - len(known)) if trials > len(known) else 0,
             max_ratio=1.0,
-            additional_configs=[_nearest_configuration(space, vanilla)],
+            additional_configs=list(known)[:trials],
         )
         facade = HyperparameterOptimizationFacade(
             scenario,

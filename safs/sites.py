@@ -16,6 +16,7 @@ from torch.fx import Graph, Interpreter, Node
 
 from safs.recognition import Recognised, recognise
 from safs.tracing import caller, rebuild, trace
+from spaces.activation import Activation
 from spaces.errors import SafsError
 
 _MULTIPLICATIONS = {operator.mul, operator.imul, torch.mul, torch.multiply, "mul", "mul_", "multiply"}
@@ -104,8 +105,11 @@ def find_sites(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> 
         input_shape: the shape of one example, such as (3, 32, 32); needed for the sites' shapes.
 
     Raises:
-        SafsError: if the network cannot be traced, or does not take input of that shape.
+        SafsError: if the network cannot be traced, does not take input of that shape, or has been given other
+            activations before.
     """
+    if any(isinstance(module, Activation) for module in model.modules()):
+        raise SafsError(f"{type(model).__name__} has SAFS's activations already; start from the network before that.")
     graph = trace(model)
     modules = dict(model.named_modules())
     shapes = _shapes(model, graph, input_shape) if input_shape else {}

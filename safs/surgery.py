@@ -108,7 +108,7 @@ def replace_sites(model: nn.Module, sites: Sites, replacements: Mapping[str, nn.
         SafsError: if the network has been through this before.
     """
     if hasattr(model, ACTIVATIONS):
-        raise SafsError(f"The network has {ACTIVATIONS!r} already; apply an assignment to the network as it was before.")
+        raise SafsError(f"{type(model).__name__} has {ACTIVATIONS!r} already; start from the network before that.")
     graph = copy.deepcopy(sites.graph)
     modules = dict(model.named_modules())
     nodes = {node.name: copied for node, copied in zip(sites.graph.nodes, graph.nodes, strict=True)}

@@ -24,8 +24,8 @@ class Entry:
 
 
 OPTIMIZERS: dict[str, Entry] = {
-    "sgd": Entry(partial(SGD, foreach=True), frozenset({"momentum", "weight_decay"})),
-    "adam": Entry(partial(Adam, foreach=True), frozenset({"weight_decay"})),
+    "sgd": Entry(partial(SGD, fused=True), frozenset({"momentum", "weight_decay"})),
+    "adam": Entry(partial(Adam, fused=True), frozenset({"weight_decay"})),
     "fromage": Entry(Fromage, frozenset()),
     "tadam": Entry(TAdam, frozenset({"weight_decay"})),
 }

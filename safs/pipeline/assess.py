@@ -21,7 +21,7 @@ from safs.training import evaluate
 from safs.trial import Problem
 
 Scores = dict[str, list[dict[str, float]]]
-"""For each row, the test scores of its seeds: `accuracy` in [0, 1] and `loss` in nats."""
+"""For each row, the test scores of its seeds: `seed`, `accuracy` in [0, 1] and `loss` in nats."""
 
 
 def assess(
@@ -52,9 +52,9 @@ def _score_rows(config: Config, prepared: Prepared, rows: Mapping[str, list[Tria
     problem = prepared.problem
     test = load(config.data.name, "test", root=config.data.root, device=problem.data.images.device)
 
-    def score(network: nn.Module) -> dict[str, float]:
+    def score(network: nn.Module, seed: int = config.seed) -> dict[str, float]:
         result = evaluate(network, test)
-        return {"accuracy": result.accuracy, "loss": result.loss}
+        return {"seed": seed, "accuracy": result.accuracy, "loss": result.loss}
 
     scores: Scores = {}
     if prepared.dense is not None:
@@ -63,8 +63,8 @@ def _score_rows(config: Config, prepared: Prepared, rows: Mapping[str, list[Tria
         scores["dense"] = [score(network)]
     scores["pruned"] = [score(problem.model)]
     for name, specs in rows.items():
-        paths = [(spec, network_path(folder, spec)) for spec in specs]
-        scores[name] = [score(load_trained(problem, spec, load_file(path))) for spec, path in paths if path.exists()]
+        trained = [(spec, network_path(folder, spec)) for spec in specs if network_path(folder, spec).exists()]
+        scores[name] = [score(load_trained(problem, spec, load_file(path)), spec.study_seed) for spec, path in trained]
     return scores
 
 

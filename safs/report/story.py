@@ -36,10 +36,11 @@ def tell(run: Run) -> Story:
         f"On test images it had never seen, SAFS reaches {text.accuracy(safs)} ({text.seeds(safs.n)}); the same "
         f"pruned network, fine-tuned the usual way for as many epochs, {text.accuracy(vanilla)} "
         f"({text.seeds(vanilla.n)}).",
-        _certainty(over_vanilla),
+        _certainty(over_vanilla, min(safs.n, vanilla.n)),
         *_over_best_single(run),
         *_recovered(run),
     ]
+    sentences = [_unbroken(sentence) for sentence in sentences]
     return Story(text.points(over_vanilla), over_vanilla.verdict, sentences, warnings(run))
 
 
@@ -67,7 +68,12 @@ def _missing(run: Run) -> str:
     return f"Every seed of {what} failed, so there is no gain to report; section 7 has the reasons."
 
 
-def _certainty(over: Gain) -> str:
+def _unbroken(sentence: str) -> str:
+    """Keep a number together with its ± and its %."""
+    return sentence.replace(" ± ", "\u00a0±\u00a0").replace(" %", "\u00a0%")
+
+
+def _certainty(over: Gain, seeds: int) -> str:
     if over.margin is None:
         return "This rests on a single seed: seeds alone can differ by several points, so take it as a hint only."
     low, high = (text.signed(over.points + side * over.margin) for side in (-1, 1))
@@ -75,7 +81,8 @@ def _certainty(over: Gain) -> str:
     return {
         "gain": f"{interval}: more than the luck of the seeds explains.",
         "loss": f"{interval}: in this study SAFS made the network worse.",
-        "noise": f"{interval}. It includes zero, so with these seeds the difference cannot be told from noise.",
+        "noise": f"{interval}. It includes zero, so with {text.seeds(seeds)} for a row the difference cannot be told "
+        "from noise; more seeds (report.seeds) can decide it.",
     }[over.verdict]
 
 

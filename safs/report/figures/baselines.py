@@ -9,6 +9,7 @@ from safs.report.collect import Run
 from safs.report.figures import style
 from safs.report.words import TITLES
 
+BOX = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.8}
 COLOURS = {"safs": style.SAFS, "vanilla": style.VANILLA}
 
 
@@ -27,10 +28,11 @@ def draw(run: Run) -> style.Picture | None:
         values = list(run.seeds.get(row.name, []))
         axes.plot(values, [position] * len(values), "o", color=colour, markersize=4, markeredgecolor="white", mew=0.6)
         right = max([row.mean + row.std, *values])
-        axes.text(right + 1.2, position, text.accuracy(row), va="center", color=style.INK, fontsize=style.SMALL)
+        label = text.accuracy(row)
+        axes.text(right + 1.2, position, label, va="center", color=style.INK, fontsize=style.SMALL, bbox=BOX)
     _reference_lines(run, axes)
     axes.set_yticks(range(len(rows)), [style.literal(TITLES.get(row.name, row.name)) for row in rows])
-    axes.invert_yaxis()
+    axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(False, axis="y")
     axes.set_xlim(0, 116)
     axes.set_xticks(range(0, 101, 20))
@@ -49,4 +51,13 @@ def _reference_lines(run: Run, axes: Axes) -> None:
     ceiling = run.mask.get("accuracy_ceiling")
     if ceiling is not None and ceiling < 99.95:
         axes.axvline(ceiling, color=style.INK, linewidth=1, linestyle=":")
-        axes.text(ceiling, -0.62, "ceiling of the mask", fontsize=style.SMALL, color=style.INK, ha="center")
+        axes.text(
+            ceiling,
+            1.01,
+            "ceiling of the mask",
+            fontsize=style.SMALL,
+            color=style.INK,
+            ha="center",
+            va="bottom",
+            transform=axes.get_xaxis_transform(),
+        )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from safs.report.collect import Run, Trial
@@ -30,10 +32,12 @@ def draw(run: Run) -> style.Picture | None:
         for site, operator in enumerate(trial.spec.assignment):
             counts[site, operators.index(operator)] += 1
     figure, axes = style.axes(0.24 * len(sites) + 1.1)
-    colours = LinearSegmentedColormap.from_list("safs", ["#FFFFFF", "#9CC9E3", style.SAFS, "#003B5C"])
+    colours = LinearSegmentedColormap.from_list("safs", ["#F3F5F7", "#9CC9E3", style.SAFS, "#003B5C"])
     image = axes.pcolormesh(counts, cmap=colours, vmin=0, vmax=counts.max(), edgecolors="white", linewidth=1.2)
     if counts.size <= CELLS_WITH_NUMBERS:
         _numbers(axes, counts)
+    else:
+        _colour_bar(figure, axes, image)
     for site, operator in enumerate(run.found):
         if operator in operators:
             corner = (operators.index(operator) + 0.04, site + 0.06)
@@ -43,9 +47,6 @@ def draw(run: Run) -> style.Picture | None:
     axes.invert_yaxis()
     axes.grid(False)
     axes.tick_params(length=0)
-    bar = figure.colorbar(image, ax=axes, fraction=0.03, pad=0.015, ticks=sorted({0, int(counts.max())}))
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize=style.SMALL, length=0)
     alt = f"Heat map of how often each of {len(operators)} operators was tried at each of {len(sites)} sites."
     return style.picture("frequency", figure, alt)
 
@@ -55,3 +56,9 @@ def _numbers(axes: Axes, counts: np.ndarray) -> None:
         if count:
             colour = "white" if count > 0.55 * counts.max() else style.INK
             axes.text(operator + 0.5, site + 0.5, str(count), ha="center", va="center", fontsize=7, color=colour)
+
+
+def _colour_bar(figure: Figure, axes: Axes, image: QuadMesh) -> None:
+    bar = figure.colorbar(image, ax=axes, fraction=0.03, pad=0.015, aspect=30, anchor=(0.0, 1.0))
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=style.SMALL, length=0)

@@ -72,19 +72,18 @@ def _name_uniform(axes: Axes, trials: Sequence[Trial]) -> None:
     """Write the operator beside single-operator evaluations, where there is room for it."""
     if len(trials) > 60:
         return
-    costs = [trial.outcome.cost for trial in trials if trial.outcome.cost is not None]
-    middle = (min(costs) + max(costs)) / 2 if costs else 0.0
+    low, high = axes.get_ylim()
+    axes.set_ylim(low - 0.1 * (high - low) if axes.get_yscale() == "linear" else low / 2, high)
     for number, trial in enumerate(trials, start=1):
         if trial.phase == "uniform" and trial.outcome.cost is not None:
-            below = trial.outcome.cost > middle
             axes.annotate(
                 style.literal(trial.spec.assignment[0]),
                 (number, trial.outcome.cost),
-                xytext=(0, -6 if below else 6),
+                xytext=(0, -6),
                 textcoords="offset points",
                 rotation=90,
                 ha="center",
-                va="top" if below else "bottom",
+                va="top",
                 fontsize=6.5,
                 color=style.MUTED,
             )

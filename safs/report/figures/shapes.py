@@ -48,9 +48,9 @@ def _column(value: float | Sequence[float] | None) -> Tensor:
 
 
 def _page(name: str, sites: Sequence[SiteResult]) -> style.Picture:
-    columns = min(COLUMNS, max(2, len(sites)))
+    columns = min(COLUMNS, len(sites))
     rows = -(-len(sites) // columns)
-    figure, axes = style.panels(rows, columns, rows * 1.75 * 4 / columns + 0.5)
+    figure, axes = style.panels(rows, columns, rows * (1.75 if columns == COLUMNS else 2.2) + 0.45)
     for site in sites:
         _panel(next(axes), site)
     for empty in axes:

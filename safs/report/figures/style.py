@@ -36,7 +36,7 @@ class Picture:
 def picture(name: str, figure: Figure, alt: str) -> Picture:
     """Return a figure as PNG."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, facecolor="white", bbox_inches="tight", pad_inches=0.08)
+    figure.savefig(buffer, format="png", dpi=DPI, facecolor="white")
     return Picture(name, buffer.getvalue(), alt)
 
 
@@ -102,4 +102,5 @@ def log_if_wide(each: Axes, values: list[float], ratio: float = 30.0) -> bool:
     if not finite or min(finite) <= 0 or max(finite) / min(finite) < ratio:
         return False
     each.set_yscale("log")
+    each.minorticks_off()
     return True

@@ -47,15 +47,22 @@ def draw(run: Run) -> style.Picture | None:
 def _arm(axes: Axes, arm: str, tried: Sequence[float | None]) -> None:
     colour = COLOURS[arm]
     marker = "o" if arm == "safs" else "D"
-    valid = [(number, value) for number, value in enumerate(tried, start=1) if value is not None]
-    failed = [number for number, value in enumerate(tried, start=1) if value is None]
+    shift = -0.08 if arm == "safs" else 0.08  # so that equal values of the arms do not hide each other
+    valid = [(number + shift, value) for number, value in enumerate(tried, start=1) if value is not None]
+    failed = [number + shift for number, value in enumerate(tried, start=1) if value is None]
     if valid:
         x, y = zip(*valid, strict=True)
         axes.scatter(x, y, s=24, color=colour, marker=marker, edgecolor="white", linewidth=0.6, label=TITLES[arm])
         best = [-cost for cost in incumbents([None if value is None else -value for value in tried])]
         line = "-" if arm == "safs" else "--"
         axes.step(
-            range(1, len(tried) + 1), best, line, where="post", color=colour, linewidth=1.4, label="its best so far"
+            [number + shift for number in range(1, len(tried) + 1)],
+            best,
+            line,
+            where="post",
+            color=colour,
+            linewidth=1.4,
+            label="its best so far",
         )
     if failed:
         label = f"failed ({TITLES[arm]})"

@@ -1,0 +1,1 @@
+"""Measurements: each module prints; none asserts a time. Run as `python -m benchmarks.NAME`."""

@@ -1,0 +1,296 @@
+import contextlib
+import copy
+import io
+import pickle
+
+import pytest
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import nn
+
+from safs.sites import find_sites
+from spaces.errors import SafsError
+
+
+def tv(name, **kwargs):
+    return torchvision.models.get_model(name, weights=None, **kwargs)
+
+
+class Net(nn.Module):
+    """A network of one function, with the layers that it is given."""
+
+    def __init__(self, function, **layers):
+        super().__init__()
+        self.function = function
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+
+    def forward(self, x):
+        return self.function(self, x)
+
+
+def found(function, shape=None, **layers):
+    return find_sites(Net(function, **layers), shape)
+
+
+def summary(sites):
+    return [(site.name, site.operator, dict(site.constants)) for site in sites]
+
+
+def test_resnet18_has_17_sites_in_forward_order():
+    sites = find_sites(tv("resnet18"), (3, 32, 32))
+    assert len(sites) == 17
+    assert sites.names[:5] == ("relu", "layer1.0.relu#1", "layer1.0.relu#2", "layer1.1.relu#1", "layer1.1.relu#2")
+    assert sites.original == ("relu",) * 17
+    assert [site.channels for site in sites] == [64] * 5 + [128] * 4 + [256] * 4 + [512] * 4
+    assert sites.sites[0].shape == (64, 16, 16)
+    assert sites.gates == ()
+    assert sites.traced == "fx"
+
+
+def test_googlenet_calls_functions():
+    sites = find_sites(tv("googlenet", init_weights=False, num_classes=10), (3, 32, 32))
+    assert len(sites) == 57
+    assert sites.names[0] == "conv1.relu"
+    assert set(sites.original) == {"relu"}
+
+
+@pytest.mark.parametrize(
+    ("name", "sites", "gates", "operators", "gate"),
+    [
+        ("efficientnet_b0", 49 + 16, 0, {"swish"}, None),
+        ("mobilenet_v3_small", 19 + 9, 9, {"relu", "hardswish"}, "hardsigmoid"),
+        ("densenet121", 121, 0, {"relu"}, None),
+    ],
+)
+def test_torchvision(name, sites, gates, operators, gate):
+    model = tv(name)
+    result = find_sites(model, (3, 32, 32))
+    activations = [m for m in model.modules() if isinstance(m, nn.ReLU | nn.SiLU | nn.Hardswish)]
+    gating = [m for m in model.modules() if isinstance(m, nn.Sigmoid | nn.Hardsigmoid)]
+    assert len(result) == len(activations)  # here every module is called once
+    assert len(result.gates) == len(gating)
+    assert set(result.original) == operators
+    assert {g.operator for g in result.gates} == (
+        {"sigmoid"} if name == "efficientnet_b0" else {gate} if gate else set()
+    )
+    assert sites and gates is not None
+
+
+def test_one_module_called_several_times_beside_functions_and_methods():
+    def run(net, x):
+        x = net.act(net.fc(x))
+        x = net.act(F.relu(net.fc(x)))
+        return torch.tanh(x).relu()
+
+    assert summary(found(run, fc=nn.Linear(4, 4), act=nn.ELU())) == [
+        ("act#1", "elu", {}), ("relu#1", "relu", {}), ("act#2", "elu", {}), ("tanh", "tanh", {}), ("relu#2", "relu", {}),
+    ]  # fmt: skip
+
+
+MODULES = [
+    (nn.ReLU(), "relu", {}),
+    (nn.ReLU6(), "relu6", {}),
+    (nn.LeakyReLU(0.1), "leaky_relu", {"slope": 0.1}),
+    (nn.LeakyReLU(), "leaky_relu", {}),
+    (nn.PReLU(init=0.3), "prelu", {"slope": pytest.approx(0.3)}),
+    (nn.ELU(0.7), "elu", {"a": 0.7}),
+    (nn.CELU(2), "celu", {"a": 2.0}),
+    (nn.SELU(), "selu", {}),
+    (nn.GELU(), "gelu", {}),
+    (nn.GELU("tanh"), "gelu_tanh", {}),
+    (nn.SiLU(), "swish", {}),
+    (nn.Mish(), "mish", {}),
+    (nn.Hardswish(), "hardswish", {}),
+    (nn.Hardsigmoid(), "hardsigmoid", {}),
+    (nn.Hardtanh(-2, 0.5), "hardtanh", {"low": -2.0, "high": 0.5}),
+    (nn.Sigmoid(), "sigmoid", {}),
+    (nn.LogSigmoid(), "logsigmoid", {}),
+    (nn.Tanh(), "tanh", {}),
+    (nn.Tanhshrink(), "tanhshrink", {}),
+    (nn.Softplus(2), "softplus", {"sharpness": 2.0}),
+    (nn.Softsign(), "softsign", {}),
+]
+
+
+@pytest.mark.parametrize(("module", "operator", "constants"), MODULES, ids=lambda v: str(v)[:20])
+def test_modules(module, operator, constants):
+    assert summary(find_sites(nn.Sequential(nn.Linear(3, 3), module))) == [("1", operator, constants)]
+
+
+CALLS = [
+    (lambda x: F.leaky_relu(x, 0.2), "leaky_relu", {"slope": 0.2}),
+    (lambda x: F.leaky_relu(x, negative_slope=0.2, inplace=True), "leaky_relu", {"slope": 0.2}),
+    (lambda x: F.leaky_relu_(x, 0.2), "leaky_relu", {"slope": 0.2}),
+    (lambda x: F.elu(x, 0.5), "elu", {"a": 0.5}),
+    (lambda x: F.elu_(x), "elu", {}),
+    (lambda x: F.selu_(x), "selu", {}),
+    (lambda x: F.celu_(x, 0.5), "celu", {"a": 0.5}),
+    (lambda x: F.hardtanh_(x, 0.0, 4.0), "hardtanh", {"low": 0.0, "high": 4.0}),
+    (lambda x: F.hardtanh(x, max_val=3.0), "hardtanh", {"high": 3.0}),
+    (lambda x: F.gelu(x, approximate="tanh"), "gelu_tanh", {}),
+    (lambda x: F.softplus(x, beta=3), "softplus", {"sharpness": 3.0}),
+    (lambda x: torch.celu(x, 0.5), "celu", {"a": 0.5}),
+    (lambda x: torch.sigmoid(x), "sigmoid", {}),
+    (lambda x: x.tanh(), "tanh", {}),
+    (lambda x: x.relu_(), "relu", {}),
+    (lambda x: F.silu(x, inplace=True), "swish", {}),
+]
+
+
+@pytest.mark.parametrize(("call", "operator", "constants"), CALLS)
+def test_functions_and_methods(call, operator, constants):
+    ((_, got, values),) = summary(found(lambda net, x: call(net.fc(x)), fc=nn.Linear(3, 3)))
+    assert (got, values) == (operator, constants)
+
+
+def test_a_constant_that_is_computed_is_no_constant():
+    net = Net(lambda net, x: F.relu(F.leaky_relu(net.fc(x), net.fc.bias[0])), fc=nn.Linear(3, 3))
+    assert find_sites(net).original == ("relu",)
+
+
+def test_prelu_per_channel():
+    prelu = nn.PReLU(3)
+    with torch.no_grad():
+        prelu.weight.copy_(torch.tensor([0.5, 0.25, -1.0]))
+    (site,) = find_sites(nn.Sequential(nn.Conv2d(1, 3, 3), prelu), (1, 5, 5))
+    assert site.constants == {"slope": [0.5, 0.25, -1.0]}
+    (site,) = find_sites(nn.Sequential(nn.Linear(4, 4), nn.PReLU(3)), (3, 4))
+    assert (site.channel_dim, site.channels) == (1, 3)  # whatever is before it
+
+
+def swish(_, x):
+    return x * torch.sigmoid(x)
+
+
+GATES = [
+    ("swish", swish, [("mul", "swish")], []),
+    ("swish, the other way round", lambda _, x: torch.sigmoid(x) * x, [("mul", "swish")], []),
+    ("swish by a method", lambda _, x: x * x.sigmoid(), [("mul", "swish")], []),
+    ("hardswish", lambda _, x: x * F.hardsigmoid(x), [("mul", "hardswish")], []),
+    ("a gate", lambda n, x: x * torch.sigmoid(n.fc(x)), [], ["sigmoid"]),
+    ("a gate, reshaped", lambda n, x: x * torch.sigmoid(n.fc(x.mean(1))).view(-1, 3, 1, 1), [], ["sigmoid"]),
+    ("a gate, indexed", lambda n, x: x * torch.sigmoid(n.fc(x))[:, :, None, None], [], ["sigmoid"]),
+    ("a gate by mul_", lambda n, x: n.fc(x).mul_(torch.sigmoid(x)), [], ["sigmoid"]),
+    ("a gate and something else", lambda n, x: gate_and_more(n, x), [], ["sigmoid"]),
+    ("a sigmoid", lambda n, x: torch.sigmoid(n.fc(x)), [("sigmoid", "sigmoid")], []),
+    ("a sigmoid times a number", lambda n, x: 2 * torch.sigmoid(n.fc(x)), [("sigmoid", "sigmoid")], []),
+    ("a squared sigmoid", lambda n, x: square(torch.sigmoid(n.fc(x))), [("sigmoid", "sigmoid")], []),
+    ("relu times something", lambda n, x: x * F.relu(n.fc(x)), [("relu", "relu")], []),
+]
+
+
+def gate_and_more(net, x):
+    gate = torch.sigmoid(net.fc(x))
+    return x * gate + (1 - gate)
+
+
+def square(x):
+    return x * x
+
+
+@pytest.mark.parametrize(("function", "sites", "gates"), [case[1:] for case in GATES], ids=[case[0] for case in GATES])
+def test_gates(function, sites, gates):
+    result = found(function, fc=nn.Linear(3, 3))
+    assert [(site.name, site.operator) for site in result] == sites
+    assert [gate.operator for gate in result.gates] == gates
+
+
+def test_a_submodule_called_mul_is_no_multiplication():
+    result = found(lambda net, x: net.mul(torch.sigmoid(x)), mul=nn.Linear(3, 3))
+    assert result.original == ("sigmoid",)
+
+
+def test_shapes_and_channel_dimensions():
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.ReLU(), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(2), nn.Linear(9, 5), nn.ReLU(),
+        nn.LayerNorm(5), nn.ReLU(),
+    )  # fmt: skip
+    sites = list(find_sites(model, (1, 5, 5)))
+    assert [site.shape for site in sites] == [(4, 3, 3), (4, 3, 3), (4, 5), (4, 5)]
+    assert [site.channel_dim for site in sites] == [1, 1, -1, -1]
+    assert [site.channels for site in sites] == [4, 4, 5, 5]
+    assert [site.shape for site in find_sites(model)] == [None] * 4
+    assert find_sites(model).sites[0].channels is None
+
+
+def test_a_site_of_one_number_for_each_example_has_no_channels():
+    (site,) = found(lambda net, x: torch.sigmoid(net.fc(x).sum(1)), (4,), fc=nn.Linear(4, 4))
+    assert (site.shape, site.channels) == ((), None)
+
+
+def test_names_are_those_of_nested_modules():
+    model = nn.Sequential(nn.Sequential(nn.Linear(2, 2), nn.ReLU()), nn.Sequential(nn.Sequential(nn.Tanh())))
+    assert find_sites(model).names == ("0.1", "1.0.0")
+
+
+class Branches(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.fc(x) if x.sum() > 0 else x
+
+
+def test_data_dependent_control_flow_is_refused():
+    with pytest.raises(SafsError, match=r"^Branches cannot be traced by torch\.fx \(.*\); its forward pass must not"):
+        find_sites(Branches())
+
+
+def test_wrong_input_shape_is_one_line_and_prints_nothing():
+    with contextlib.redirect_stderr(io.StringIO()) as errors, pytest.raises(SafsError) as caught:
+        find_sites(nn.Sequential(nn.Linear(4, 4), nn.ReLU()), (5,))
+    assert str(caught.value) == (
+        "Sequential does not take input of shape (5,): mat1 and mat2 shapes cannot be multiplied (2x5 and 4x4)"
+    ) or "cannot be multiplied" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert errors.getvalue() == ""
+
+
+class Touchy(nn.Module):
+    """Notices whatever tracing may do to a network."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3, 3)
+        self.frozen = nn.BatchNorm1d(3).eval()
+        self.bn = nn.BatchNorm1d(3)
+
+    def forward(self, x):
+        x = self.bn(self.frozen(self.fc(x))) * torch.tensor([1.0, 2.0, 3.0])
+        return F.dropout(torch.relu(x), training=self.training)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_the_network_is_not_changed(training):
+    model = Touchy()
+    model.training = training
+    calls = []
+    model.fc.register_forward_hook(lambda *_: calls.append(1))
+    modes = [module.training for module in model.modules()]
+    attributes = [set(vars(module)) for module in model.modules()]
+    state = copy.deepcopy(model.state_dict())
+    generator = torch.get_rng_state()
+    find_sites(model, (3,))
+    assert [module.training for module in model.modules()] == modes
+    assert [set(vars(module)) for module in model.modules()] == attributes
+    assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in state.items())
+    assert torch.equal(torch.get_rng_state(), generator)
+    assert len(model.fc._forward_hooks) == 1
+
+
+def test_modes_are_left_even_where_tracing_fails():
+    model = nn.Sequential(Branches(), nn.BatchNorm1d(3).eval())
+    with pytest.raises(SafsError):
+        find_sites(model)
+    assert [module.training for module in model.modules()] == [True, True, True, False]
+
+
+def test_sites_travel_without_the_network():
+    model = nn.Sequential(nn.Linear(300, 300), nn.ReLU())
+    sites = find_sites(model, (300,))
+    sent = pickle.dumps(sites)
+    assert len(sent) < 20_000
+    assert pickle.loads(sent) == sites
