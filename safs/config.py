@@ -9,8 +9,11 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from safs.data.registry import DATASETS
 from safs.protocol import Protocol
-from searchers.registry import SEARCHERS
+from safs.pruning import METHODS
+from searchers.registry import SEARCHERS, make_searcher
+from spaces.assignment import AssignmentSpace
 from spaces.errors import SafsError, lookup, nearest_name
 from spaces.operators import PAPER_OPERATORS, get_operator
 
@@ -44,6 +47,12 @@ class DataConfig(_Section):
     name: str
     root: Path | None = None
 
+    @field_validator("name")
+    @classmethod
+    def _known_dataset(cls, name: str) -> str:
+        lookup("dataset", name, DATASETS)
+        return name
+
 
 class PruneConfig(_Section):
     """How a dense checkpoint is pruned; `prune: null` where the checkpoint is pruned already."""
@@ -51,6 +60,12 @@ class PruneConfig(_Section):
     ratio: Annotated[float, Field(ge=0, lt=1)] = 0.99
     method: str = "magnitude"
     scope: Literal["layer", "global"] = "layer"
+
+    @field_validator("method")
+    @classmethod
+    def _known_method(cls, name: str) -> str:
+        lookup("pruning method", name, METHODS)
+        return name
 
 
 class Stage1Config(_Section):
@@ -89,6 +104,11 @@ class Stage1Config(_Section):
             raise ValueError("needs at least one operator, and each only once")
         return names
 
+    @model_validator(mode="after")
+    def _fitting_options(self) -> Stage1Config:
+        make_searcher(self.searcher, AssignmentSpace(["any site"], self.operators), 0, **self.options)
+        return self
+
 
 class Stage2Config(_Section):
     """The search over hyperparameters, with learned α, β.
@@ -123,7 +143,7 @@ class ResourcesConfig(_Section):
 class ReportConfig(_Section):
     """The final rows: how many seeds each is trained with."""
 
-    seeds: Annotated[int, Field(ge=1)] = 3
+    seeds: Annotated[int, Field(ge=1, le=2**16)] = 3
 
 
 def _named(value: Any) -> Any:
@@ -135,7 +155,7 @@ class Config(_Section):
     """A whole study. `train` is the vanilla protocol: what all rows of the report but the tuned ones use."""
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32 - 2**16)] = 0  # SMAC takes 32 bits; repetitions count on from it
     model: Annotated[ModelConfig, BeforeValidator(_named)]
     data: Annotated[DataConfig, BeforeValidator(_named)]
     prune: PruneConfig | None = None
@@ -144,6 +164,12 @@ class Config(_Section):
     stage2: Stage2Config = Stage2Config()
     resources: ResourcesConfig = ResourcesConfig()
     report: ReportConfig = ReportConfig()
+
+    @model_validator(mode="after")
+    def _is_pruned(self) -> Config:
+        if self.model.pretrain is not None and self.prune is None:
+            raise ValueError("a network that is trained by `model.pretrain` must be pruned too; set `prune.ratio`")
+        return self
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Config:

@@ -21,7 +21,9 @@ class GradientFlow(Callback):
         self._steps: list[Tensor] = []
 
     def on_gradients(self, weights: Sequence[nn.Parameter]) -> None:
-        norms = torch._foreach_norm([weight.grad for weight in weights if weight.grad is not None])
+        # In double precision: squares of gradients that Adam still copes with overflow in single precision.
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
+        norms = torch._foreach_norm(gradients, dtype=torch.float64)
         self._steps.append(torch.stack(norms).square().sum())
 
     def on_epoch(self, epoch: int, loss: float) -> None:

@@ -14,7 +14,11 @@ from spaces.hyperparameters import hyperparameter_space
 if TYPE_CHECKING:
     from ConfigSpace import Configuration, ConfigurationSpace
     from smac import HyperparameterOptimizationFacade
+    from smac.acquisition.maximizer import LocalAndSortedRandomSearch
     from smac.runhistory import TrialInfo
+
+_WORST = 1.0
+"""The highest error there is: what a failed trial counts as for SMAC, and nowhere else."""
 
 
 class SmacSearch:
@@ -42,7 +46,8 @@ class SmacSearch:
         from smac.runhistory import StatusType, TrialValue
 
         assert self._pending is not None, "tell without ask"
-        crashed = TrialValue(cost=float("inf"), status=StatusType.CRASHED)
+        # Not infinity, which its model of the costs cannot take.
+        crashed = TrialValue(cost=_WORST, status=StatusType.CRASHED)
         self._facade.tell(self._pending, crashed if cost is None else TrialValue(cost=cost))
         self._pending = None
 
@@ -61,7 +66,7 @@ def smac_search(seed: int, trials: int, vanilla: Protocol) -> Iterator[SmacSearc
             deterministic=True,
             n_trials=trials,
             seed=seed,
-            crash_cost=1.0,
+            crash_cost=_WORST,
         )
         known = dict.fromkeys([_nearest_configuration(space, vanilla), space.get_default_configuration()])
         design = SobolInitialDesign(
@@ -75,11 +80,28 @@ def smac_search(seed: int, trials: int, vanilla: Protocol) -> Iterator[SmacSearc
             _never_called,
             initial_design=design,
             intensifier=HyperparameterOptimizationFacade.get_intensifier(scenario, max_config_calls=1),
+            acquisition_maximizer=_in_fixed_order(HyperparameterOptimizationFacade.get_acquisition_maximizer(scenario)),
             config_selector=HyperparameterOptimizationFacade.get_config_selector(scenario, retrain_after=1),
             logging_level=False,
             overwrite=True,
         )
         yield SmacSearch(facade)
+
+
+def _in_fixed_order(maximizer: LocalAndSortedRandomSearch) -> LocalAndSortedRandomSearch:
+    """Let SMAC's local searches start in an order that is the same in every process (invariant 4).
+
+    It takes their starting points from a set, and the order of a set changes with the hash seed of the process: a
+    resumed study would get other proposals than the one that was interrupted.
+    """
+    local: Any = maximizer._local_search
+    starting_points = local._get_init_points_from_previous_configs
+
+    def sorted_points(*arguments: Any) -> list[Configuration]:
+        return sorted(starting_points(*arguments), key=lambda configuration: configuration.get_array().tobytes())
+
+    local._get_init_points_from_previous_configs = sorted_points
+    return maximizer
 
 
 def _never_called(config: Configuration, seed: int = 0) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import fcntl
 import json
 import os
@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from safs.files import sync_folder
+from safs.storage import StorageError
 from spaces.errors import SafsError
 
 
@@ -31,12 +32,15 @@ class Journal:
     def __init__(self, path: Path) -> None:
         existed = path.exists()
         self._path = path
-        self._file = path.open("a+b")
+        # Unbuffered: what an append could not write must not be written later, when the file is closed.
+        self._file = path.open("a+b", buffering=0)
         try:
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise SafsError(f"Another process is running this study: it holds {path}.") from error
+            except BlockingIOError as error:
+                raise SafsError(
+                    f"Another process is running this study: it holds {path}; wait for its end, or stop it."
+                ) from error
             if not existed:
                 sync_folder(path.parent)
             self.records: list[dict[str, Any]] = self._read()
@@ -60,30 +64,20 @@ class Journal:
         """Write a record and wait until it is on the disk.
 
         Raises:
-            SafsError: if the disk is full or fails; the journal is as it was before.
+            StorageError: if the disk is full or fails; the journal is as it was before.
         """
         line = json.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n"
         end = self._file.seek(0, os.SEEK_END)
         try:
-            self._file.write(line)
-            self._file.flush()
+            unwritten = memoryview(line)
+            while unwritten:
+                unwritten = unwritten[self._file.write(unwritten) :]
             os.fsync(self._file.fileno())
         except OSError as error:
-            self._drop_partial(end)
-            what = "The disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else f"Writing failed ({error})"
-            raise SafsError(
-                f"{what} at {self._path}; what was finished before is kept: free some space and resume."
-            ) from error
+            with contextlib.suppress(OSError):  # a torn last line is dropped at the next opening
+                self._file.truncate(end)
+            raise StorageError(self._path, error) from error
         self.records.append(dict(record))
-
-    def _drop_partial(self, end: int) -> None:
-        """Cut off the part of a line that reached the file, past whatever Python still buffers."""
-        descriptor = os.dup(self._file.fileno())
-        try:
-            os.ftruncate(descriptor, end)
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
-        finally:
-            os.close(descriptor)
 
     def _read(self) -> list[dict[str, Any]]:
         self._file.seek(0)
@@ -94,11 +88,20 @@ class Journal:
             self._file.truncate(len(content) - len(torn))
         records = []
         for number, line in enumerate(lines, start=1):
-            try:
-                records.append(json.loads(line))
-            except ValueError as error:
+            record = _parse(line)
+            if record is None:
                 raise SafsError(
-                    f"Line {number} of {self._path} is damaged, and it is not the last; something else wrote to it. "
-                    "Restore the file, or start anew in another run directory."
-                ) from error
+                    f"Line {number} of {self._path} is damaged, and it is not a torn last one: something else wrote "
+                    "to it. Restore the file, or start anew in another run directory."
+                )
+            records.append(record)
         return records
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    """Return the record of a line, or None if it holds none."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and isinstance(record.get("kind"), str) else None

@@ -43,16 +43,17 @@ class Protocol:
     def __post_init__(self) -> None:
         lookup("optimizer", self.optimizer, dict.fromkeys(OPTIMIZERS))
         lookup("schedule", self.schedule, dict.fromkeys(SCHEDULES))
-        for name, smallest in (("epochs", 1), ("batch_size", 1)):
-            if getattr(self, name) < smallest:
-                raise SafsError(f"{name} must be at least {smallest}, but got {getattr(self, name)}.")
+        for name in ("epochs", "batch_size"):
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                raise SafsError(f"{name} must be at least 1, and a whole number, but got {getattr(self, name)}.")
+        for name in ("lr", "scale_lr", "momentum", "weight_decay"):  # 1 and 1.0 are equal: one id, one seed
+            object.__setattr__(self, name, float(getattr(self, name)))
         for name in ("lr", "scale_lr"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise SafsError(f"{name} must be above 0 and finite, but got {getattr(self, name)}.")
         for name, end in (("momentum", 1.0), ("weight_decay", math.inf)):
             if not 0 <= getattr(self, name) < end:
                 raise SafsError(f"{name} must lie in [0, {end}), but got {getattr(self, name)}.")
-
         for name, takers in (("momentum", WITH_MOMENTUM), ("weight_decay", WITH_WEIGHT_DECAY)):
             if getattr(self, name) and self.optimizer not in takers:
                 raise SafsError(f"{self.optimizer} has no {name}; leave it out, or use {' or '.join(takers)}.")

@@ -15,8 +15,8 @@ def open_run_directory(folder: Path, config: Config, *, resume: bool) -> None:
     """Make a run directory, or check that it may be continued.
 
     Raises:
-        SafsError: if it is not empty and `resume` was not asked for, if there is nothing to resume, or if it is of
-            another config (with the difference).
+        SafsError: if it is not empty and `resume` was not asked for, if it is no run directory, or if it is of
+            another config (with the difference). Resuming where there is nothing yet begins.
     """
     recorded = folder / "config.yaml"
     if folder.exists() and not folder.is_dir():

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from safetensors.torch import save
 
@@ -13,6 +13,7 @@ from safs.files import write_atomically
 from safs.journal import Journal
 from safs.outcome import TrialOutcome
 from safs.spec import TrialSpec
+from spaces.errors import SafsError
 
 
 class Observer(Protocol):
@@ -41,6 +42,9 @@ class Runner:
         journal: holds the outcomes; what it already holds is not run again.
         folder: the run directory, where the networks of trials that keep theirs go.
         observer: is told of every outcome.
+
+    Raises:
+        SafsError: if the journal holds a trial that cannot be read.
     """
 
     def __init__(self, engine: Engine, journal: Journal, folder: Path, observer: Observer) -> None:
@@ -48,11 +52,7 @@ class Runner:
         self._journal = journal
         self.folder = folder
         self._observer = observer
-        self._outcomes = {
-            record["id"]: TrialOutcome.from_json(record["outcome"])
-            for record in journal.records
-            if record["kind"] == "trial"
-        }
+        self._outcomes = dict(_read(record) for record in journal.records if record["kind"] == "trial")
 
     def knows(self, spec: TrialSpec) -> bool:
         """Return whether a trial has ended before, and its network is there if it was to be kept."""
@@ -86,6 +86,16 @@ class Runner:
         )
         self._outcomes[spec.id] = outcome
         self._observer.trial(phase, spec, outcome, cached=False)
+
+
+def _read(record: Mapping[str, Any]) -> tuple[str, TrialOutcome]:
+    try:
+        return str(record["id"]), TrialOutcome.from_json(record["outcome"])
+    except (KeyError, TypeError, ValueError, AssertionError) as error:
+        raise SafsError(
+            f"The journal's record of trial {record.get('id')} is damaged ({type(error).__name__}: {error}); "
+            "restore the file, or start anew in another run directory."
+        ) from error
 
 
 def network_path(folder: Path, spec: TrialSpec) -> Path:

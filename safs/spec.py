@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from safs.protocol import Protocol
+from spaces.errors import SafsError
 
 CostName = Literal["train_loss", "validation_loss", "validation_error"]
 
@@ -27,6 +28,9 @@ class TrialSpec:
         folds, fold: train on all folds but number `fold` of `folds`, and validate on that; `folds = 0`: train on
             everything.
         keep: whether the trained network is kept; its gradient flow is recorded then.
+
+    Raises:
+        SafsError: if there is no such fold, or the cost needs a validation part and there is none.
     """
 
     network: str
@@ -39,6 +43,12 @@ class TrialSpec:
     folds: int = 0
     fold: int = 0
     keep: bool = False
+
+    def __post_init__(self) -> None:
+        if not (self.folds == self.fold == 0 or (self.folds >= 2 and 0 <= self.fold < self.folds)):
+            raise SafsError(f"fold must lie in [0, folds), with at least 2 folds, but got {self.fold} of {self.folds}.")
+        if self.cost != "train_loss" and not self.folds:
+            raise SafsError(f"The cost {self.cost} needs a validation part: set folds to 2 or more.")
 
     def to_json(self) -> dict[str, Any]:
         """Return the spec as JSON values."""

@@ -26,6 +26,7 @@ from safs.report.page import write_report
 from safs.run_directory import log_path, open_run_directory
 from safs.runner import Observer, Runner, Silent, network_path
 from safs.spec import TrialSpec
+from safs.storage import storing
 from safs.summary import summarise
 from safs.surgery import read_choices
 from safs.trial import Problem
@@ -59,17 +60,19 @@ class Study:
             SafsError: if something in the config, the data or the checkpoint is wrong; nothing has been trained
                 and nothing existing been touched then.
             NoValidTrialError: if a stage spent its budget without one valid trial.
+            StorageError: if the disk is full or fails; what was finished is kept, and can be resumed.
         """
         initial = untrained(self.config)
         inputs = self._inputs(initial)
-        open_run_directory(self.folder, self.config, resume=resume)
         engine = ENGINES[self.config.resources.engine](partial(log_path, self.folder))
         try:
-            with Journal(self.folder / "journal.jsonl") as journal:
-                _check_inputs(journal, inputs)
-                runner = Runner(engine, journal, self.folder, self._observer)
-                prepared = prepare(self.config, initial, engine, runner)
-                return self._search(prepared, runner, journal)
+            with storing(self.folder):
+                open_run_directory(self.folder, self.config, resume=resume)
+                with Journal(self.folder / "journal.jsonl") as journal:
+                    _check_inputs(journal, inputs)
+                    runner = Runner(engine, journal, self.folder, self._observer)
+                    prepared = prepare(self.config, initial, engine, runner)
+                    return self._search(prepared, runner, journal)
         finally:
             engine.close()
 

@@ -52,7 +52,7 @@ def summarise(
             {
                 "name": name,
                 "test_accuracy": _spread([100 * score["accuracy"] for score in scores[name]]),
-                "test_loss": _spread([score["loss"] for score in scores[name]]),
+                "test_loss": _spread([score["loss"] for score in scores[name] if score["loss"] is not None]),
                 "failed": max(0, len(specs) - len(scores[name])),
                 "sparsity": 0.0 if name == "dense" else mask["sparsity"],
                 "nonzero": mask["total"] if name == "dense" else mask["nonzero"],
@@ -93,6 +93,8 @@ def read_summary(folder: Path) -> dict[str, Any]:
         summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SafsError(f"There is no {path}: the study has not ended; `safs run --resume` ends it.") from None
+    except OSError as error:
+        raise SafsError(f"{path} cannot be read ({error.strerror}); give the run directory of a study.") from None
     except ValueError as error:
         raise SafsError(f"{path} is damaged: {error}; `safs run --resume` writes it anew.") from None
     return summary

@@ -23,8 +23,10 @@ _CHECK_EVERY = 100
 class NonFiniteLossError(ArithmeticError):
     """The loss became NaN or infinite: a normal outcome of some operators (symexp)."""
 
-    def __init__(self, epoch: int, step: int) -> None:
-        super().__init__(f"the loss was not finite in epoch {epoch} at step {step} (both counted from 1)")
+    def __init__(self, epoch: int, step: int | None) -> None:
+        what = "loss was not finite" if step else "validation loss was not finite"
+        at = f" at step {step} (both counted from 1)" if step else ""
+        super().__init__(f"the {what} in epoch {epoch}{at}")
         self.epoch = epoch
         self.step = step
 

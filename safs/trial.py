@@ -19,6 +19,7 @@ from safs.masks import Mask
 from safs.outcome import Reason, Status, TrialOutcome
 from safs.sites import Sites
 from safs.spec import TrialSpec
+from safs.storage import StorageError
 from safs.surgery import SiteChoice, apply_assignment, read_choices
 from safs.training import Callback, NonFiniteLossError, evaluate, train
 
@@ -56,11 +57,16 @@ def run_trial(
     """Train one suggestion and return its outcome, and the trained network if the spec asks to keep it.
 
     A training that fails is an outcome with a reason and a traceback, never an exception and never a score.
+
+    Raises:
+        StorageError: if a callback could not write, which says nothing about the suggestion.
     """
     threads, started = torch.get_num_threads(), time.perf_counter()
     torch.set_num_threads(problem.threads)
     try:
         outcome, trained = _train_and_score(spec, problem, callbacks)
+    except StorageError:
+        raise
     except NonFiniteLossError:
         outcome, trained = _failure(Reason.NAN), None
     except (torch.OutOfMemoryError, MemoryError):
@@ -102,7 +108,7 @@ def _train_and_score(
         metrics |= {"validation_loss": score.loss, "validation_accuracy": score.accuracy}
         metrics["validation_error"] = 1 - score.accuracy
         if not math.isfinite(score.loss):
-            raise NonFiniteLossError(spec.protocol.epochs, 0)
+            raise NonFiniteLossError(spec.protocol.epochs, None)
     trained = None
     if spec.keep:
         state = {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}

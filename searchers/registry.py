@@ -10,7 +10,7 @@ from searchers.base import Searcher
 from searchers.lahc import LateAcceptanceHillClimbing
 from searchers.random_search import RandomSearch
 from spaces.assignment import Assignment, AssignmentSpace
-from spaces.errors import SafsError, lookup
+from spaces.errors import SafsError, lookup, nearest_name
 
 SEARCHERS: dict[str, type[Searcher]] = {
     "lahc": LateAcceptanceHillClimbing,
@@ -48,5 +48,7 @@ def make_searcher(
     known = option_names(name)
     unknown = sorted(options.keys() - set(known))
     if unknown:
-        raise SafsError(f"Searcher {name!r} has no option {unknown[0]!r}; known: {', '.join(known) or 'none'}.")
+        nearest = nearest_name(unknown[0], known)
+        hint = f" Did you mean {nearest!r}?" if nearest else ""
+        raise SafsError(f"Searcher {name!r} has no option {unknown[0]!r}; known: {', '.join(known) or 'none'}.{hint}")
     return searcher(space, seed, start=start, **options)

@@ -30,14 +30,17 @@ def prune_checkpoint(
     from safs.models.registry import make_model, usual_input_shape
     from safs.pruning import prune
     from safs.sites import find_sites
+    from safs.storage import storing
 
     network = make_model(model, seed=0, **parse_kwargs(kwarg))
-    load_into(network, checkpoint, trust_pickle=trust_pickle)
+    if load_into(network, checkpoint, trust_pickle=trust_pickle) is not None:
+        raise SafsError(f"The checkpoint {checkpoint} is pruned already; give a dense one.")
     mask = prune(network, ratio, method=method, scope=scope)
     apply_mask(network, mask)
-    save_checkpoint(out, network, mask)
     shape = usual_input_shape(model)
     described = describe(model, network, find_sites(network, shape), mask, shape)
+    with storing(out):
+        save_checkpoint(out, network, mask)
     kept = described["mask"]
     typer.echo(f"{out}: {kept['nonzero']:,} of {kept['total']:,} weights kept, sparsity {100 * kept['sparsity']:.2f} %")
     for warning in described["warnings"]:

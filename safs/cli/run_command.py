@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,7 +68,8 @@ def _run(config: Config, folder: Path, resume: bool) -> None:
         begun = folder / "config.yaml"
         if begun.exists():
             typer.echo(
-                f"Interrupted; finished trials are kept. Go on with: safs run {begun} --run-dir {folder} --resume",
+                "Interrupted; finished trials are kept. Go on with: "
+                f"safs run {shlex.quote(str(begun))} --run-dir {shlex.quote(str(folder))} --resume",
                 err=True,
             )
         raise typer.Exit(INTERRUPTED) from None

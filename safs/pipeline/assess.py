@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -20,8 +22,8 @@ from safs.surgery import apply_assignment
 from safs.training import evaluate
 from safs.trial import Problem
 
-Scores = dict[str, list[dict[str, float]]]
-"""For each row, the test scores of its seeds: `seed`, `accuracy` in [0, 1] and `loss` in nats."""
+Scores = dict[str, list[dict[str, Any]]]
+"""For each row, the test scores of its seeds: `seed`, `accuracy` in [0, 1], `loss` in nats or None if not finite."""
 
 
 def assess(
@@ -52,9 +54,10 @@ def _score_rows(config: Config, prepared: Prepared, rows: Mapping[str, list[Tria
     problem = prepared.problem
     test = load(config.data.name, "test", root=config.data.root, device=problem.data.images.device)
 
-    def score(network: nn.Module, seed: int = config.seed) -> dict[str, float]:
+    def score(network: nn.Module, seed: int = config.seed) -> dict[str, Any]:
         result = evaluate(network, test)
-        return {"seed": seed, "accuracy": result.accuracy, "loss": result.loss}
+        loss = result.loss if math.isfinite(result.loss) else None
+        return {"seed": seed, "accuracy": result.accuracy, "loss": loss}
 
     scores: Scores = {}
     if prepared.dense is not None:

@@ -14,8 +14,9 @@ from safs.checkpoints import load_into
 from safs.config import Config
 from safs.data.dataset import Data
 from safs.data.registry import load
+from safs.data.splits import folds
 from safs.engines.base import Engine
-from safs.masks import Mask, apply_mask
+from safs.masks import Mask, apply_mask, prunable_weights
 from safs.models.registry import make_model
 from safs.pruning import prune
 from safs.runner import Runner, network_path
@@ -42,7 +43,8 @@ def untrained(config: Config) -> Problem:
     """Return the network of a config as it is initialised, with the training data, after checking that they fit.
 
     Raises:
-        SafsError: if the network has no activation site, or does not return one logit per class.
+        SafsError: if the network has no activation site or does not return one logit per class, if the checkpoint
+            cannot be loaded or is not what the config makes of it, or if there are too few examples for the folds.
     """
     device = pick_device(config.resources.device)
     data = load(config.data.name, "train", root=config.data.root, device=device)
@@ -51,6 +53,11 @@ def untrained(config: Config) -> Problem:
     if not len(sites):
         raise SafsError(f"{config.model.name} has no activation site, so there is nothing to search.")
     _check_logits(model, data, config)
+    if config.model.checkpoint is not None:
+        _load_checkpoint(config, copy.deepcopy(model))
+    if config.prune is not None and not prunable_weights(model):
+        raise SafsError(f"{config.model.name} has no linear or convolution layer, so there is nothing to prune.")
+    folds(data.labels, config.stage2.folds, config.seed)
     return Problem(model=model, mask={}, sites=sites, data=data, threads=config.resources.threads)
 
 
@@ -62,12 +69,8 @@ def prepare(config: Config, initial: Problem, engine: Engine, runner: Runner) ->
     dense = None
     if mask is None:
         dense = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-        mask = _prune(config, model)
-    elif config.prune is not None:
-        raise SafsError(
-            f"The checkpoint {config.model.checkpoint} is pruned already; set `prune: null` (--set prune=null) "
-            "to keep its mask."
-        )
+        assert config.prune is not None, "a dense network whose config does not prune it was refused before"
+        mask = prune(model, config.prune.ratio, method=config.prune.method, scope=config.prune.scope)
     apply_mask(model, mask)
     # Sites are found again: a PReLU's slopes are part of its site, and come from the checkpoint.
     sites = find_sites(model, tuple(initial.data.images.shape[1:]))
@@ -98,7 +101,7 @@ def _check_logits(model: nn.Module, data: Data, config: Config) -> None:
 def _load_weights(config: Config, initial: Problem, model: nn.Module, runner: Runner) -> Mask | None:
     """Fill the network with its dense or pruned weights, and return its mask if it is pruned."""
     if config.model.checkpoint is not None:
-        return load_into(model, config.model.checkpoint, trust_pickle=config.model.trust_pickle)
+        return _load_checkpoint(config, model)
     assert config.model.pretrain is not None, "the config has a checkpoint or a protocol to train one"
     spec = TrialSpec(
         network="dense",
@@ -114,10 +117,18 @@ def _load_weights(config: Config, initial: Problem, model: nn.Module, runner: Ru
     return None
 
 
-def _prune(config: Config, model: nn.Module) -> Mask:
-    if config.prune is None:
+def _load_checkpoint(config: Config, model: nn.Module) -> Mask | None:
+    """Load the checkpoint of a config into a network, and return its mask, or None if it is to be pruned."""
+    path = config.model.checkpoint
+    assert path is not None, "the config has a checkpoint"
+    mask = load_into(model, path, trust_pickle=config.model.trust_pickle)
+    if mask is None and config.prune is None:
         raise SafsError(
-            "The checkpoint is dense (fewer than 1 % of its weights are zero), and the config does not prune it; "
-            "set `prune.ratio`."
+            f"The checkpoint {path} is dense (fewer than 1 % of its weights are zero), and the config does not prune "
+            "it; set `prune.ratio`."
         )
-    return prune(model, config.prune.ratio, method=config.prune.method, scope=config.prune.scope)
+    if mask is not None and config.prune is not None:
+        raise SafsError(
+            f"The checkpoint {path} is pruned already; set `prune: null` (--set prune=null) to keep its mask."
+        )
+    return mask

@@ -82,14 +82,14 @@ def search_operators(config: Config, problem: Problem, runner: Runner, observer:
 
 def stage1_spec(config: Config, assignment: Assignment) -> TrialSpec:
     """Return the trial that evaluates an assignment in stage 1."""
-    spec = TrialSpec(
+    return TrialSpec(
         network="pruned",
         assignment=assignment,
         protocol=replace(config.train, epochs=config.stage1.epochs),
         study_seed=config.seed,
         cost=config.stage1.fitness,
+        folds=0 if config.stage1.fitness == "train_loss" else 5,
     )
-    return spec if config.stage1.fitness == "train_loss" else replace(spec, folds=5)
 
 
 def _costs(assignments: Sequence[Assignment], outcomes: Sequence[TrialOutcome]) -> dict[Assignment, float]:

@@ -2,6 +2,7 @@ import contextlib
 import copy
 import io
 import pickle
+from collections import Counter
 
 import pytest
 import torch
@@ -57,25 +58,17 @@ def test_googlenet_calls_functions():
 
 
 @pytest.mark.parametrize(
-    ("name", "sites", "gates", "operators", "gate"),
+    ("name", "sites", "gates"),
     [
-        ("efficientnet_b0", 49 + 16, 0, {"swish"}, None),
-        ("mobilenet_v3_small", 19 + 9, 9, {"relu", "hardswish"}, "hardsigmoid"),
-        ("densenet121", 121, 0, {"relu"}, None),
+        ("efficientnet_b0", {"swish": 49}, {"sigmoid": 16}),
+        ("mobilenet_v3_small", {"relu": 14, "hardswish": 19}, {"hardsigmoid": 9}),
+        ("densenet121", {"relu": 121}, {}),
     ],
 )
-def test_torchvision(name, sites, gates, operators, gate):
-    model = tv(name)
-    result = find_sites(model, (3, 32, 32))
-    activations = [m for m in model.modules() if isinstance(m, nn.ReLU | nn.SiLU | nn.Hardswish)]
-    gating = [m for m in model.modules() if isinstance(m, nn.Sigmoid | nn.Hardsigmoid)]
-    assert len(result) == len(activations)  # here every module is called once
-    assert len(result.gates) == len(gating)
-    assert set(result.original) == operators
-    assert {g.operator for g in result.gates} == (
-        {"sigmoid"} if name == "efficientnet_b0" else {gate} if gate else set()
-    )
-    assert sites and gates is not None
+def test_torchvision(name, sites, gates):
+    result = find_sites(tv(name), (3, 32, 32))
+    assert Counter(result.original) == sites
+    assert Counter(gate.operator for gate in result.gates) == gates
 
 
 def test_one_module_called_several_times_beside_functions_and_methods():
@@ -85,7 +78,8 @@ def test_one_module_called_several_times_beside_functions_and_methods():
         return torch.tanh(x).relu()
 
     assert summary(found(run, fc=nn.Linear(4, 4), act=nn.ELU())) == [
-        ("act#1", "elu", {}), ("relu#1", "relu", {}), ("act#2", "elu", {}), ("tanh", "tanh", {}), ("relu#2", "relu", {}),
+        ("act#1", "elu", {}), ("relu#1", "relu", {}), ("act#2", "elu", {}), ("tanh", "tanh", {}),
+        ("relu#2", "relu", {}),
     ]  # fmt: skip
 
 
@@ -197,9 +191,10 @@ def test_gates(function, sites, gates):
     assert [gate.operator for gate in result.gates] == gates
 
 
-def test_a_submodule_called_mul_is_no_multiplication():
-    result = found(lambda net, x: net.mul(torch.sigmoid(x)), mul=nn.Linear(3, 3))
+def test_a_submodule_called_view_is_no_view():
+    result = found(lambda net, x: x * net.view(torch.sigmoid(x)), view=nn.Linear(3, 3))
     assert result.original == ("sigmoid",)
+    assert result.gates == ()
 
 
 def test_shapes_and_channel_dimensions():
@@ -242,9 +237,8 @@ def test_data_dependent_control_flow_is_refused():
 def test_wrong_input_shape_is_one_line_and_prints_nothing():
     with contextlib.redirect_stderr(io.StringIO()) as errors, pytest.raises(SafsError) as caught:
         find_sites(nn.Sequential(nn.Linear(4, 4), nn.ReLU()), (5,))
-    assert str(caught.value) == (
-        "Sequential does not take input of shape (5,): mat1 and mat2 shapes cannot be multiplied (2x5 and 4x4)"
-    ) or "cannot be multiplied" in str(caught.value)
+    assert str(caught.value).startswith("Sequential does not take input of shape (5,): ")
+    assert "cannot be multiplied (2x5 and 4x4)" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert errors.getvalue() == ""
 

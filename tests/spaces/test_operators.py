@@ -200,6 +200,12 @@ def test_acon_is_a_function_of_its_own():
     torch.testing.assert_close(acon(x, p1=1.0, p2=0.0, gamma=1.0), OPERATORS["swish"](x))
 
 
+@pytest.mark.parametrize(("order", "nearest"), [(-1.0, 0.0), (3.0, 2.0)])
+def test_falu_keeps_its_order_within_0_and_2(order, nearest):
+    x = torch.from_numpy(X)
+    assert torch.equal(OPERATORS["falu"](x, order=order), OPERATORS["falu"](x, order=nearest))
+
+
 def test_srelu_pieces():
     x = torch.tensor([-3.0, -1.0, -0.5, 0.0, 1.0, 2.0, 4.0])
     y = OPERATORS["srelu"](x, t_left=-1.0, a_left=0.5, t_right=2.0, a_right=3.0)

@@ -1,0 +1,226 @@
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from safs.connectivity import Connectivity, connectivity
+from safs.describe import dense_flops, describe
+from safs.masks import prunable_weights
+from safs.models.lenet import LeNet5
+from safs.pruning import prune
+from safs.sites import find_sites
+from spaces.errors import SafsError
+
+
+def full(model):
+    return {name: torch.ones_like(w, dtype=torch.bool) for name, w in prunable_weights(model).items()}
+
+
+def only(shape, *kept):
+    mask = torch.zeros(shape, dtype=torch.bool)
+    for index in kept:
+        mask[index] = True
+    return mask
+
+
+def paths(model, mask, shape):
+    return connectivity(model, mask, find_sites(model, shape), shape)
+
+
+def counts(result):
+    return [layer.connected for layer in result.layers]
+
+
+def mlp(*between):
+    return nn.Sequential(nn.Linear(3, 4), nn.ReLU(), *between, nn.Linear(4, 3))
+
+
+def test_everything_is_connected_without_a_mask_that_removes_anything():
+    result = paths(mlp(), full(mlp()), (3,))
+    assert counts(result) == [4, 3]
+    assert (result.logits, result.connected_logits, result.ceiling) == (3, 3, 1.0)
+
+
+def test_hand_made_paths():
+    # Input 0 reaches hidden 1 and 2; hidden 1 reaches logit 0; hidden 3, without input, reaches logit 2.
+    mask = {"0.weight": only((4, 3), (1, 0), (2, 0)), "2.weight": only((3, 4), (0, 1), (2, 3))}
+    result = paths(mlp(), mask, (3,))
+    assert counts(result) == [2, 1]
+    assert [(layer.name, layer.outputs, layer.nonzero, layer.total) for layer in result.layers] == [
+        ("0", 4, 2, 12), ("2", 3, 2, 12),
+    ]  # fmt: skip
+    assert (result.connected_logits, result.ceiling) == (1, pytest.approx(2 / 3))
+
+
+def test_biases_are_no_paths():
+    model = mlp(nn.Sigmoid())  # σ(0) = ½, so that every bias and sigmoid could leak through
+    mask = full(model) | {"0.weight": only((4, 3))}
+    result = paths(model, mask, (3,))
+    assert counts(result) == [0, 0]
+    assert result.ceiling == pytest.approx(1 / 3)
+
+
+def test_negative_weights_are_paths_and_do_not_cancel():
+    model = mlp()
+    with torch.no_grad():
+        model[0].weight.fill_(-1.0)
+        model[2].weight.copy_(torch.tensor([[1.0, -1.0, 1.0, -1.0]] * 3))
+    assert counts(paths(model, full(model), (3,))) == [4, 3]
+
+
+@pytest.mark.parametrize(
+    "norm", [nn.BatchNorm1d(4), nn.BatchNorm1d(4, track_running_stats=False), nn.LayerNorm(4), nn.GroupNorm(2, 4)]
+)
+def test_normalisation_neither_cuts_nor_makes_paths(norm):
+    model = mlp(norm)
+    if isinstance(norm, nn.BatchNorm1d) and norm.running_mean is not None:
+        norm.running_mean.fill_(1e6)
+    second = {k: v for k, v in prunable_weights(model).items() if k != "0.weight"}
+    (name,) = second
+    mask = {"0.weight": only((4, 3), (1, 0)), name: only((3, 4), (0, 1), (1, 1), (2, 0))}
+    result = paths(model, mask, (3,))
+    assert counts(result) == [1, 2]
+    assert counts(paths(model, full(model), (3,))) == [4, 3]
+
+
+@pytest.mark.parametrize("last", [nn.LogSoftmax(1), nn.Softmax(1)])
+def test_probabilities_at_the_end(last):
+    model = nn.Sequential(mlp(), last)
+    mask = {"0.0.weight": only((4, 3), (1, 0)), "0.2.weight": only((3, 4), (0, 1))}
+    assert paths(model, mask, (3,)).connected_logits == 1
+
+
+class Functional(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(3, 4), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return F.log_softmax(self.fc2(F.elu(self.fc1(x)) - 0), dim=1)
+
+
+def test_functions():
+    mask = {"fc1.weight": only((4, 3), (1, 0)), "fc2.weight": only((3, 4), (0, 1), (1, 2))}
+    result = paths(Functional(), mask, (3,))
+    assert counts(result) == [1, 1]
+    assert result.connected_logits == 1
+
+
+class Residual(nn.Module):
+    def __init__(self, skip):
+        super().__init__()
+        self.skip = skip
+        self.first, self.inner, self.head = nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 2)
+        self.relu = nn.ReLU()
+
+    def forward(self, x):
+        x = self.relu(self.first(x))
+        y = self.inner(x)
+        return self.head(self.relu(y + x if self.skip else y))
+
+
+@pytest.mark.parametrize(("skip", "expected"), [(True, [3, 0, 2]), (False, [3, 0, 0])])
+def test_a_residual_connection_goes_round_a_cut_layer(skip, expected):
+    model = Residual(skip)
+    mask = full(model) | {"inner.weight": only((3, 3))}
+    result = paths(model, mask, (3,))
+    assert counts(result) == expected
+    described = describe("m", model, find_sites(model, (3,)), mask, (3,))
+    assert (
+        described["warnings"][0] == "Layer inner has no output that is connected to the input: the signal is cut there."
+    )
+    assert any("Only 0 of 2 logits" in warning for warning in described["warnings"]) == (not skip)
+
+
+def test_convolution_pooling_and_flatten():
+    model = nn.Sequential(
+        nn.Conv2d(2, 3, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(3, 2, 1), nn.ReLU(), nn.Flatten(),
+        nn.Linear(2 * 2 * 2, 4),
+    )  # fmt: skip
+    mask = {
+        "0.weight": only((3, 2, 3, 3), (0, 1, 2, 2), (2, 0, 1, 1)),  # channel 1 is cut
+        "3.weight": only((2, 3, 1, 1), (0, 1, 0, 0), (1, 0, 0, 0)),  # channel 0 reads channel 1 only
+        "6.weight": only((4, 8), (0, 0), (1, 3), (2, 4), (3, 6)),  # features 0 to 3 are channel 0
+    }
+    result = paths(model, mask, (2, 4, 4))
+    assert counts(result) == [2, 1, 2]
+    assert result.connected_logits == 2
+
+
+def test_a_weight_that_only_sees_padding_is_no_path():
+    # 1×1 image, 3×3 kernel: everything but the centre reads padding.
+    model = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(2, 2))
+    mask = full(model) | {"0.weight": only((2, 1, 3, 3), (0, 0, 0, 0), (1, 0, 1, 1))}
+    assert counts(paths(model, mask, (1, 1, 1))) == [1, 2]
+
+
+def brute_force(model, mask, shape):
+    """Perturb the input of a masked network with positive random weights: a logit that moves has a path."""
+    model = copy.deepcopy(model).double().eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            p.copy_(torch.rand(p.shape, generator=generator, dtype=p.dtype) + 0.5)
+            p.mul_(mask.get(name, torch.zeros(())))
+        x = torch.ones(1, *shape, dtype=torch.float64)
+        return int((model(x) != model(torch.zeros_like(x))).sum())
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("ratio", [0.9, 0.985, 0.99, 0.995])
+def test_lenet5_with_random_weights(seed, ratio):
+    torch.manual_seed(seed)
+    model = LeNet5()
+    mask = prune(model, ratio)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    result = paths(model, mask, (1, 28, 28))
+    assert result.connected_logits == brute_force(model, mask, (1, 28, 28))
+    assert [layer.outputs for layer in result.layers] == [6, 16, 120, 84, 10]
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    assert result.layers[-1].connected == result.connected_logits
+
+
+def test_numbers_do_not_grow_with_depth():
+    model = nn.Sequential(*(layer for _ in range(200) for layer in (nn.Linear(64, 64), nn.ReLU())), nn.Linear(64, 2))
+    mask = full(model)  # 64^200 is not finite, and infinity times a masked weight no number
+    mask["400.weight"][0, 1:] = False
+    mask["400.weight"][1] = False
+    assert paths(model, mask, (64,)).connected_logits == 1
+
+
+@pytest.mark.parametrize(("connected", "ceiling"), [(10, 1.0), (9, 1.0), (6, 0.7), (1, 0.2), (0, 0.1)])
+def test_ceiling(connected, ceiling):
+    assert Connectivity((), 10, connected).ceiling == pytest.approx(ceiling)
+
+
+def test_description():
+    torch.manual_seed(0)
+    model = LeNet5()
+    mask = prune(model, 0.995)
+    sites = find_sites(model, (1, 28, 28))
+    described = describe("lenet5", model, sites, mask, (1, 28, 28))
+    result = paths(model, mask, (1, 28, 28))
+    assert described["mask"]["connected_logits"] == result.connected_logits < 10
+    assert described["mask"]["accuracy_ceiling"] == pytest.approx(10 * (result.connected_logits + 1))
+    assert described["mask"]["sparsity"] == pytest.approx(0.995, abs=0.001)
+    assert [layer["connected"] for layer in described["mask"]["layers"]] == counts(result)
+    assert f"Only {result.connected_logits} of 10 logits still have a path" in described["warnings"][-1]
+    assert describe("lenet5", model, sites, None, None) | {"sites": []} == {
+        "model": "lenet5", "traced": "fx", "sites": [], "gates": [], "mask": None, "warnings": [],
+    }  # fmt: skip
+
+
+def test_a_network_that_returns_no_logits():
+    model = nn.Sequential(nn.Conv2d(1, 1, 1), nn.ReLU())
+    with pytest.raises(SafsError, match="Sequential must return one tensor of logits"):
+        paths(model, full(model), (1, 4, 4))
+
+
+def test_flops_of_lenet5_and_its_mode():
+    model = LeNet5().train()
+    model.conv1.eval()
+    multiplications = 24 * 24 * 150 + 8 * 8 * 2400 + 30_720 + 10_080 + 840
+    assert dense_flops(model, (1, 28, 28)) == 2 * multiplications
+    assert (model.training, model.conv1.training) == (True, False)

@@ -1,0 +1,158 @@
+"""A study that is killed and resumed ends as the uninterrupted one (invariant 4): real processes, real signals."""
+
+import json
+import shlex
+import signal
+import time
+
+import pytest
+
+import safs.study
+from safs.config import Config
+from safs.runner import Silent
+from safs.study import Study
+
+POINTS = [("dense", 1), ("uniform", 2), ("stage1", 2), ("safs", 3), ("stage2", 4), ("final", 4)]
+"""Phases, and after how many of their trials the study is killed."""
+
+
+def read(folder):
+    """Return the whole records of a journal that another process may be writing."""
+    path = folder / "journal.jsonl"
+    content = path.read_bytes() if path.exists() else b""
+    return [json.loads(line) for line in content.split(b"\n")[:-1]]
+
+
+def ids(folder):
+    return [record["id"] for record in read(folder) if record["kind"] == "trial"]
+
+
+def reached(folder, phase, count):
+    """Return whether a journal holds so many trials of a phase, or, for the phase "test", its record."""
+    return sum(record.get("phase", record["kind"]) == phase for record in read(folder)) >= count
+
+
+def end_at(process, folder, phase, count, with_signal):
+    """Send a signal to a study at a point of its journal and return its exit code, stdout and stderr."""
+    while not reached(folder, phase, count) and process.poll() is None:
+        time.sleep(0.002)
+    process.send_signal(with_signal)
+    out, err = process.communicate(timeout=120)
+    assert reached(folder, phase, count), err
+    return process.returncode, out, err
+
+
+def check_equal(folder, reference):
+    """Two studies have the same summary, export and trials, whatever happened on the way."""
+    for name in ("summary.json", "best/model.safetensors", "best/activations.json", "config.yaml"):
+        assert (folder / name).read_bytes() == (reference / name).read_bytes(), name
+    assert ids(folder) == ids(reference)
+    assert len(set(ids(folder))) == len(ids(folder))
+    for ours, theirs in zip(read(folder), read(reference), strict=True):
+        for record in (ours, theirs):
+            record.get("outcome", {}).pop("seconds", None)
+        assert ours == theirs
+
+
+def test_sigkill_at_any_point_changes_nothing(tiny_yaml, tiny_study, tmp_path, start_safs, run_safs):
+    """One study, killed once in every step and resumed each time by another process with other string hashes."""
+    folder = tmp_path / "run"
+    process = start_safs("run", tiny_yaml, "--run-dir", folder, PYTHONHASHSEED="1")
+    for number, (phase, count) in enumerate([*POINTS, ("test", 1)]):
+        code, _, err = end_at(process, folder, phase, count, signal.SIGKILL)
+        assert code == -signal.SIGKILL, err
+        assert not (folder / "summary.json").exists()
+        process = start_safs("run", tiny_yaml, "--run-dir", folder, "--resume", PYTHONHASHSEED=str(number + 2))
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    assert "Report: " in out
+    assert err.count("known already") >= 30
+    check_equal(folder, tiny_study)
+
+
+@pytest.mark.parametrize("keep", [0.1, 0.4, 0.7, 0.9])
+def test_a_journal_cut_anywhere_is_completed(keep, tiny_study, tiny_values, tmp_path, monkeypatch):
+    """What a crash leaves: some bytes of the journal, and the folders of more trials than it names."""
+    monkeypatch.setattr(safs.study, "write_report", lambda folder: None)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    content = (tiny_study / "journal.jsonl").read_bytes()
+    (folder / "journal.jsonl").write_bytes(content[: int(keep * len(content))])
+    (folder / "config.yaml").write_bytes((tiny_study / "config.yaml").read_bytes())
+    (folder / "trials").symlink_to(tiny_study / "trials")
+    whole = content[: int(keep * len(content))].count(b"\n")
+    trained = []
+
+    class Count(Silent):
+        def trial(self, phase, spec, outcome, cached):
+            if not cached:
+                trained.append(spec.id)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("safs.runner.write_atomically", lambda path, data: None)  # the reference is read only
+        patch.setattr("safs.engines.inline.TrialLog", QuietLog)
+        Study(Config.from_mapping(tiny_values()), folder, Count()).run(resume=True)
+    check_equal(folder, tiny_study)
+    assert len(trained) == len(ids(tiny_study)) - sum(r["kind"] == "trial" for r in read(tiny_study)[:whole])
+
+
+class QuietLog(safs.training.Callback):
+    def __init__(self, *_):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def ended(self, outcome):
+        pass
+
+
+def test_a_finished_study_is_not_run_again(finished, tiny_yaml, call_safs, monkeypatch):
+    def never(*_, **__):
+        raise AssertionError("a finished study trains nothing")
+
+    monkeypatch.setattr("safs.engines.inline.run_trial", never)
+    before = {name: (finished / name).read_bytes() for name in ("summary.json", "journal.jsonl", "config.yaml")}
+    code, out, err = call_safs("run", tiny_yaml, "--run-dir", finished, "--resume")
+    assert code == 0, err
+    assert "Report: " in out
+    assert {name: (finished / name).read_bytes() for name in before} == before
+
+
+def test_interrupted_studies_say_how_to_go_on_and_that_works(tiny_yaml, tiny_study, tmp_path, start_safs):
+    """Ctrl-C, then SIGTERM as a scheduler sends it; each time by the command that was printed."""
+    folder = tmp_path / "a run"
+    process = start_safs("run", tiny_yaml, "--run-dir", folder)
+    for phase, count, number in (("uniform", 1, signal.SIGINT), ("safs", 3, signal.SIGTERM)):
+        code, out, err = end_at(process, folder, phase, count, number)
+        assert code == 130, err
+        assert "Traceback" not in err
+        assert out == ""
+        line = err.splitlines()[-1]
+        assert line.startswith("Interrupted; finished trials are kept. Go on with: safs run ")
+        command = shlex.split(line.partition("Go on with: ")[2])
+        assert command == ["safs", "run", str(folder / "config.yaml"), "--run-dir", str(folder), "--resume"]
+        process = start_safs(*command[1:])
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    check_equal(folder, tiny_study)
+
+
+def test_a_second_process_on_the_same_run_directory_is_refused(tiny_yaml, tmp_path, start_safs, run_safs):
+    folder = tmp_path / "run"
+    process = start_safs("run", tiny_yaml, "--set", "train.epochs=500", "--run-dir", folder)
+    try:
+        while not reached(folder, "dense", 1):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGSTOP)
+        code, out, err = run_safs("run", folder / "config.yaml", "--run-dir", folder, "--resume")
+        assert (code, out) == (2, "")
+        assert err.startswith("Error: Another process is running this study")
+        assert err.count("\n") == 1
+    finally:
+        process.kill()
+        process.communicate()
