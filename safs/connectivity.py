@@ -131,10 +131,10 @@ def _set_to_paths(network: nn.Module, mask: Mapping[str, Tensor]) -> None:
             network.set_submodule(name, nn.Identity())
     with torch.no_grad():
         for name, parameter in network.named_parameters():
-            if name in mask:
-                parameter.copy_(mask[name])
-            else:
-                parameter.fill_(0.0 if name.endswith("bias") else 1.0)
+            parameter.fill_(0.0 if name.endswith("bias") else 1.0)
+        shared = dict(network.named_parameters(remove_duplicate=False))
+        for name, kept in mask.items():
+            shared[name].copy_(kept)
 
 
 def _connected(module: nn.Module, output: Tensor) -> Tensor:

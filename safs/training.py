@@ -83,7 +83,7 @@ def train(
         weight_decay=protocol.weight_decay,
     )
     schedule = make_schedule(protocol.schedule, optimizer, protocol.epochs)
-    holder = MaskHolder(network.named_parameters(), mask)
+    holder = MaskHolder(network.named_parameters(remove_duplicate=False), mask)
     holder.mask_weights()
     order = torch.Generator().manual_seed(seed)
     history: list[float] = []

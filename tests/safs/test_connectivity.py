@@ -108,6 +108,13 @@ def test_functions():
     assert result.connected_logits == 1
 
 
+@pytest.mark.parametrize("name", ["0.weight", "2.weight"])
+def test_a_shared_weight_is_masked_by_any_of_its_names(name):
+    model = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 3))
+    model[2].weight = model[0].weight
+    assert paths(model, {name: only((3, 3), (1, 0), (2, 1))}, (3,)).connected_logits == 1
+
+
 class Residual(nn.Module):
     def __init__(self, skip):
         super().__init__()

@@ -120,6 +120,22 @@ def test_the_optimizer_sees_no_gradient_of_a_masked_weight(protocol, few_digits)
     assert all(seen)
 
 
+def test_weights_are_masked_after_the_step_too(few_digits):
+    """Whatever an optimiser does with them: here every gradient is replaced after it has been masked."""
+
+    class Spoils(Callback):
+        def on_gradients(self, weights):
+            for weight in weights:
+                assert all((named[name].detach()[~kept] == 0).all() for name, kept in mask.items())
+                weight.grad.fill_(1.0)
+
+    network = lenet()
+    mask = prune(network, 0.9)
+    named = dict(network.named_parameters())
+    train(network, mask, few_digits, everything(few_digits), OPTIMIZERS[2], seed=1, callbacks=[Spoils()])
+    assert all((named[name].detach()[~kept] == 0).all() for name, kept in mask.items())
+
+
 def test_without_a_mask_every_weight_is_trained(few_digits):
     network = LeNet5()
     before = parameters(network)
