@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from safs.report import text
 from safs.report.rows import gain, read_rows
-from safs.report.words import TITLES
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,15 +18,17 @@ def baseline_table(summary: Mapping[str, Any]) -> Table:
     from rich.table import Table
 
     rows = read_rows(summary)
-    table = Table(caption=f"mean ± standard deviation over {text.seeds(summary['seeds'])}; differences in points")
-    table.add_column("Row")
-    for title in ("Test accuracy", "vs vanilla", "nnz", "Sparsity", "FLOPs", "Extra params"):
+    table = Table(
+        caption=f"mean ± std over {text.seeds(summary['seeds'])}; gain over vanilla in points; extra parameters"
+    )
+    table.add_column("Row", no_wrap=True)
+    for title in ("Test accuracy", "Gain", "nnz", "Sparsity", "FLOPs", "Extra"):
         table.add_column(title, justify="right", no_wrap=True)
     for row in rows.values():
         difference = "" if row.name == "vanilla" else text.points(gain(row, rows.get("vanilla")))
         failed = f" ({row.failed} failed)" if row.failed else ""
         table.add_row(
-            escape(TITLES.get(row.name, row.name)),
+            escape(row.name),
             text.accuracy(row) + failed,
             difference,
             f"{row.nonzero:,}",

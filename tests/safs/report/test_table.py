@@ -7,17 +7,17 @@ from safs.report.table import baseline_table
 from safs.report.text import accuracy, duration, scale, signed
 
 
-def printed(summary):
-    console = Console(file=io.StringIO(), width=140)
+def printed(summary, width=140):
+    console = Console(file=io.StringIO(), width=width)
     console.print(baseline_table(summary))
     return console.file.getvalue()
 
 
 def test_table(fake):
     lines = printed(fake().summary()).splitlines()
-    (safs,) = (line for line in lines if "SAFS" in line)
+    (safs,) = (line for line in lines if "safs" in line)
     assert [cell.strip() for cell in safs.strip("│┃ ").split("│")] == [
-        "SAFS",
+        "safs",
         "84.0 ± 1.0 %",
         "+23.0",
         "12",
@@ -27,10 +27,14 @@ def test_table(fake):
     ]
 
 
+def test_eighty_columns_cut_nothing(fake):
+    assert printed(fake().summary(), width=80).split() == printed(fake().summary()).split()
+
+
 def test_failed_rows_and_absent_rows(fake):
     text = printed(fake(failing=("safs", "vanilla"), missing=("dense",)).summary())
     assert "– (3 failed)" in text
-    assert "Dense" not in text
+    assert "dense" not in text
 
 
 def test_a_row_of_a_later_version_is_shown_by_its_name(fake):
