@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import codecs
 import io
+import itertools
 import pickle
 import re
 from collections.abc import Iterable, Mapping
@@ -20,7 +21,7 @@ from safs.files import write_atomically
 from safs.masks import Mask, apply_mask, check_mask, infer_mask
 from spaces.errors import SafsError
 
-_WRAPPERS = ("state_dict", "model_state_dict", "model")
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "state_dict_ema")
 _PREFIXES = ("module.", "_orig_mod.")
 
 
@@ -54,8 +55,8 @@ def load_into(model: nn.Module, path: Path, *, trust_pickle: bool = False) -> Ma
 def read_checkpoint(path: Path, *, trust_pickle: bool = False, names: Iterable[str] = ()) -> Checkpoint:
     """Return the tensors of a checkpoint: `.safetensors`, or PyTorch's format read without running its code.
 
-    Wrappers (`state_dict`, `model_state_dict`, `model`), prefixes (`module.`, `_orig_mod.`) and the pairs of
-    `torch.nn.utils.prune` are resolved.
+    Wrappers (`state_dict`, `model_state_dict`, `model`, `net`, `state_dict_ema`), prefixes (`module.`, `_orig_mod.`)
+    and the pairs of `torch.nn.utils.prune` are resolved.
 
     Args:
         path: the file.
@@ -63,26 +64,27 @@ def read_checkpoint(path: Path, *, trust_pickle: bool = False, names: Iterable[s
         names: the state-dict names of the network that it is for; a prefix that one of them has stays.
 
     Raises:
-        SafsError: if the file is missing, empty, truncated, holds code, or holds no state dict.
+        SafsError: if the file is missing, empty, truncated, holds code, or holds no state dict or no usable mask.
     """
     if not path.is_file():
         raise SafsError(f"{path} is a folder, not a file." if path.is_dir() else f"There is no checkpoint at {path}.")
     if path.stat().st_size == 0:
         raise SafsError(f"The checkpoint {path} is empty.")
     content: Any = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path, trust_pickle)
-    own_mask: Any = content.get("mask") if isinstance(content, Mapping) else None
+    own_mask = _own_mask(content, path)
     content = _unwrap(content)
     if not isinstance(content, Mapping):
         raise SafsError(f"The checkpoint {path} must hold a state dict, but holds a {type(content).__name__}.")
     prefixes = tuple(prefix for prefix in _PREFIXES if not any(name.startswith(prefix) for name in names))
     tensors = {_strip(str(name), prefixes): value for name, value in content.items() if isinstance(value, Tensor)}
     if not tensors:
-        raise SafsError(f"The checkpoint {path} must hold a state dict, but holds no tensor.")
+        seen = ", ".join(repr(name) for name in itertools.islice(content, 8)) or "none"
+        raise SafsError(f"The checkpoint {path} must hold a state dict, but holds no tensor; its keys: {seen}.")
     for name, tensor in tensors.items():
         if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta:
             raise SafsError(f"The checkpoint {path} must hold plain tensors, but {name!r} is not.")
     resolved = _resolve_prune_pairs(tensors)
-    if isinstance(own_mask, Mapping) and own_mask:
+    if own_mask:
         return Checkpoint(resolved.state, {_strip(str(name), prefixes): value for name, value in own_mask.items()})
     return resolved
 
@@ -149,6 +151,19 @@ def _unwrap(content: Any) -> Any:
     return content
 
 
+def _own_mask(content: Any, path: Path) -> Mapping[Any, Any] | None:
+    """Return the mask that stands beside the weights, if any. A tensor among bare weights is one of them."""
+    mask = content.get("mask") if isinstance(content, Mapping) else None
+    if mask is None or (isinstance(mask, Tensor) and _unwrap(content) is content):
+        return None
+    if not isinstance(mask, Mapping):
+        raise SafsError(
+            f"The checkpoint {path} has a `mask` that is a {type(mask).__name__}; it must hold a tensor of 0 and 1 "
+            "by the name of each masked weight."
+        )
+    return mask
+
+
 def _strip(name: str, prefixes: tuple[str, ...]) -> str:
     """Return a name without the prefixes that wrappers put before it, in any order."""
     while name.startswith(prefixes):
@@ -173,7 +188,8 @@ def check_fits(state: Mapping[str, Tensor], model: nn.Module, path: Path) -> Non
     """Check that a state dict belongs to a network.
 
     Raises:
-        SafsError: if a name or a shape is another one, with the first of them, or a value is not finite.
+        SafsError: if a name or a shape is another one, with the first of them, or a value is no real number or not
+            finite.
     """
     expected = model.state_dict()
     missing = [name for name in expected if name not in state and not name.endswith("num_batches_tracked")]
@@ -194,5 +210,10 @@ def check_fits(state: Mapping[str, Tensor], model: nn.Module, path: Path) -> Non
             f"The checkpoint {path} is of another network than {type(model).__name__}: it {'; '.join(problems)}."
         )
     for name, tensor in state.items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor.to(expected[name].dtype)).all():
+        own = expected[name]
+        not_float = own.is_floating_point() and not tensor.is_floating_point()
+        if not_float or (tensor.is_complex() and not own.is_complex()):
+            kinds = f"{tensor.dtype} in {name!r} where the network has {own.dtype}"
+            raise SafsError(f"The checkpoint {path} holds {kinds}.")
+        if tensor.is_floating_point() and not torch.isfinite(tensor.to(own.dtype)).all():
             raise SafsError(f"The checkpoint {path} holds NaN or infinite values in {name!r}.")

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 
 from safs.data.registry import DATASETS
+from safs.engines.registry import ENGINES
 from safs.protocol import Protocol
 from safs.pruning import METHODS
 from searchers.registry import SEARCHERS, make_searcher
@@ -20,6 +33,29 @@ from spaces.operators import PAPER_OPERATORS, get_operator
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_bool_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
+            raise ValueError("must not be true or false")
+        return value
+
+
+def _check_protocol(value: Any, check: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+    """Read a protocol, and say of which section an error is."""
+    section = "model.pretrain" if info.field_name == "pretrain" else info.field_name
+    if isinstance(value, dict):
+        for key in value:
+            if isinstance(value[key], bool):
+                raise SafsError(f"Config key '{section}.{key}': must not be true or false.")
+    try:
+        return check(value)
+    except SafsError as error:
+        raise SafsError(f"Config section {section!r}: {error}") from None
+
+
+_Protocol = Annotated[Protocol, WrapValidator(_check_protocol)]
 
 
 class ModelConfig(_Section):
@@ -32,7 +68,7 @@ class ModelConfig(_Section):
     kwargs: dict[str, Any] = {}
     checkpoint: Path | None = None
     trust_pickle: bool = False
-    pretrain: Protocol | None = None
+    pretrain: _Protocol | None = None
 
     @model_validator(mode="after")
     def _has_weights(self) -> ModelConfig:
@@ -106,7 +142,7 @@ class Stage1Config(_Section):
 
     @model_validator(mode="after")
     def _fitting_options(self) -> Stage1Config:
-        make_searcher(self.searcher, AssignmentSpace(["any site"], self.operators), 0, **self.options)
+        make_searcher(self.searcher, AssignmentSpace(["any site"], self.operators), 0, options=self.options)
         return self
 
 
@@ -135,9 +171,15 @@ class ResourcesConfig(_Section):
         threads: CPU threads per trial; the same number gives the same outcome, another may not.
     """
 
-    engine: Literal["inline"] = "inline"
+    engine: str = "inline"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, Field(ge=1)] = 1
+
+    @field_validator("engine")
+    @classmethod
+    def _known_engine(cls, name: str) -> str:
+        lookup("engine", name, ENGINES)
+        return name
 
 
 class ReportConfig(_Section):
@@ -159,7 +201,7 @@ class Config(_Section):
     model: Annotated[ModelConfig, BeforeValidator(_named)]
     data: Annotated[DataConfig, BeforeValidator(_named)]
     prune: PruneConfig | None = None
-    train: Protocol
+    train: _Protocol
     stage1: Stage1Config = Stage1Config()
     stage2: Stage2Config = Stage2Config()
     resources: ResourcesConfig = ResourcesConfig()
@@ -204,18 +246,42 @@ class Config(_Section):
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return the mapping in a YAML file; SafsError if there is none."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise SafsError(f"There is no config at {path}.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise SafsError(f"The config {path} cannot be read: {error}.") from None
-    except yaml.YAMLError as error:
-        raise SafsError(f"The config {path} is not valid YAML: {' '.join(str(error).split())}.") from None
+    values = parse_yaml(text, f"The config {path}")
     if not isinstance(values, dict):
         raise SafsError(
             f"The config {path} must be a YAML mapping of keys to values, but is a {type(values).__name__}."
         )
     return values
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice in a mapping, of which YAML's own loader silently takes the last."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in seen:
+                raise yaml.MarkedYAMLError(None, None, f"the key {key.value!r} stands there twice", key.start_mark)
+            seen.add((key.tag, str(key.value)))
+        return node
+
+
+def parse_yaml(text: str, what: str) -> Any:
+    """Return the value that a YAML text holds.
+
+    Raises:
+        SafsError: if there is none; it begins with `what`, the name of the text.
+    """
+    try:
+        return yaml.load(text, _Loader)
+    except Exception as error:  # PyYAML reads dates, numbers and tags by functions that raise anything
+        raise SafsError(f"{what} is not valid YAML: {' '.join(str(error).split())[:300]}.") from error
 
 
 def _lay_over(values: dict[str, Any], setting: str) -> None:
@@ -231,10 +297,7 @@ def _lay_over(values: dict[str, Any], setting: str) -> None:
             raise SafsError(f"--set {setting}: {part!r} is a value, not a section.")
         values[part] = dict(inner)
         values = values[part]
-    try:
-        values[last] = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise SafsError(f"--set {setting}: {text!r} is not a YAML value.") from None
+    values[last] = parse_yaml(text, f"The value of --set {key}")
 
 
 def _explain(error: ValidationError, root: type[BaseModel]) -> str:
@@ -250,8 +313,16 @@ def _explain(error: ValidationError, root: type[BaseModel]) -> str:
     if first["type"] == "missing":
         return f"The config lacks {place!r}."
     message = first["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(first["input"], dict) else f", but got {first['input']!r}"
-    return f"Config key {place!r}: {message[:1].lower()}{message[1:]}{given}."
+    given = "" if isinstance(first["input"], dict) else f", but got {_shown(first['input'])}"
+    return f"{f'Config key {place!r}' if place else 'The config'}: {message[:1].lower()}{message[1:]}{given}."
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no integer of more than 4300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 100 else f"{text[:100]}…"
 
 
 def _fields(root: type[Any], path: Sequence[str]) -> list[str]:
@@ -266,6 +337,6 @@ def _fields(root: type[Any], path: Sequence[str]) -> list[str]:
         "report": ReportConfig,
     }
     if path and path[-1] in ("train", "pretrain"):
-        return list(Protocol.__dataclass_fields__)
+        return [field.name for field in dataclasses.fields(Protocol)]
     section = sections.get(path[-1], root) if path else root
     return [field.alias or name for name, field in section.model_fields.items()]

@@ -15,13 +15,20 @@ from safs.masks import sparsity
 from safs.sites import Sites
 from safs.surgery import apply_assignment
 from safs.training import split_parameters
+from spaces.errors import SafsError
 
 
 def describe(
     name: str, model: nn.Module, sites: Sites, mask: Mapping[str, Tensor] | None, input_shape: tuple[int, ...] | None
 ) -> dict[str, Any]:
     """Return what `safs inspect -o json` prints: `model`, `traced`, `sites`, `gates`, `mask`, `warnings`."""
-    paths = connectivity(model, mask, sites, input_shape) if mask and input_shape else None
+    paths, warnings = None, []
+    if mask and input_shape:
+        try:
+            paths = connectivity(model, mask, sites, input_shape)
+            warnings = _warnings(paths)
+        except SafsError as error:
+            warnings = [f"connectivity could not be computed: {error}"]
     return {
         "model": name,
         "traced": sites.traced,
@@ -31,7 +38,7 @@ def describe(
         ],
         "gates": [{"name": gate.name, "operator": gate.operator} for gate in sites.gates],
         "mask": _describe_mask(mask, paths) if mask else None,
-        "warnings": _warnings(paths) if paths else [],
+        "warnings": warnings,
     }
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
+import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -21,9 +23,14 @@ from safs.models.registry import make_model
 from safs.sites import Site, find_sites
 from safs.surgery import ACTIVATIONS, SiteChoice, apply_assignment
 from safs.trial import Problem
+from spaces.activation import Value
 from spaces.errors import SafsError
 
+T = TypeVar("T")
+
 SCHEMA = 1
+_LARGEST_SIZE, _LARGEST_INPUT = 2**20, 2**28  # what a damaged file must not make us allocate
+_LARGEST_NUMBER = torch.finfo(torch.float32).max
 
 
 def write_best(
@@ -112,31 +119,57 @@ def _make_model(folder: Path, activations: _Activations) -> nn.Module:
             f"{folder} is of the network {activations.model!r}, whose code is not run by its name; "
             "pass an instance of it: load_best(folder, model)."
         )
-    return make_model(activations.model, seed=0, **activations.kwargs)
+    return make_model(activations.model, activations.kwargs, seed=0)
 
 
 def _read_activations(path: Path) -> _Activations:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_number)
     except FileNotFoundError:
         raise SafsError(f"There is no {path}; give the `best` folder of a finished study.") from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise SafsError(f"{path} is damaged: {error}.") from None
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+    if not isinstance(content, dict) or type(content.get("schema")) is not int or content["schema"] != SCHEMA:
         raise SafsError(f"{path} must have schema {SCHEMA}.")
     try:
         return _Activations(
-            model=str(content["model"]["name"]),
-            kwargs=dict(content["model"]["kwargs"]),
-            input_shape=tuple(int(size) for size in content["input_shape"]),
-            names=tuple(entry["site"] for entry in content["sites"]),
-            choices=[
-                SiteChoice(entry["operator"], entry["alpha"], entry["beta"], dict(entry["constants"]))
-                for entry in content["sites"]
-            ],
+            model=_checked(content["model"]["name"], str),
+            kwargs=_checked(content["model"]["kwargs"], dict),
+            input_shape=_shape(content["input_shape"]),
+            names=tuple(_checked(entry["site"], str) for entry in content["sites"]),
+            choices=[_choice(entry) for entry in content["sites"]],
         )
     except (KeyError, TypeError, ValueError) as error:
         raise SafsError(f"{path} is damaged: {type(error).__name__}: {error}.") from None
+
+
+def _choice(entry: Any) -> SiteChoice:
+    constants = {name: _value(value) for name, value in _checked(entry["constants"], dict).items()}
+    return SiteChoice(_checked(entry["operator"], str), _value(entry["alpha"]), _value(entry["beta"]), constants)
+
+
+def _checked(value: Any, kind: type[T]) -> T:
+    if not isinstance(value, kind):
+        raise TypeError(f"expected a {kind.__name__}, but got {reprlib.repr(value)}")
+    return value
+
+
+def _value(value: Any) -> Value:
+    """Return what stands for α, β or a constant: one number, or one per channel."""
+    return [_number(number) for number in value] if isinstance(value, list) else _number(value)
+
+
+def _number(value: Any) -> float:
+    if type(value) not in (int, float) or not abs(value) <= _LARGEST_NUMBER:
+        raise ValueError(f"expected a finite number, but got {reprlib.repr(value)}")
+    return float(value)
+
+
+def _shape(sizes: Any) -> tuple[int, ...]:
+    whole = bool(_checked(sizes, list)) and all(type(size) is int and 1 <= size <= _LARGEST_SIZE for size in sizes)
+    if not whole or math.prod(sizes) > _LARGEST_INPUT:
+        raise ValueError(f"expected the shape of one example, but got {reprlib.repr(sizes)}")
+    return tuple(sizes)
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:

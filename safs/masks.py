@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
+from safs.tracing import check_tensors
 from spaces.errors import SafsError
 
 Mask = dict[str, Tensor]
@@ -18,14 +19,21 @@ _PRUNABLE = (nn.Linear, nn.modules.conv._ConvNd)
 def prunable_weights(model: nn.Module) -> dict[str, Tensor]:
     """Return the weights that pruning may remove, by state-dict name: those of linear and convolution layers.
 
-    A weight that several layers share stands there once, under the name of the first.
+    A weight that several layers share stands there once, under the name of the first. A weight that a layer
+    computes (`torch.nn.utils.parametrizations`) is no parameter, and left out.
+
+    Raises:
+        SafsError: if a layer holds a weight that was computed from others, such as one of `nn.utils.weight_norm`.
     """
-    first: dict[int, str] = {}
+    check_tensors(model)
+    parameters = dict(model.named_parameters(remove_duplicate=False))
     weights: dict[str, Tensor] = {}
+    seen: set[int] = set()
     for name, module in model.named_modules():
-        if isinstance(module, _PRUNABLE) and id(module.weight) not in first:
-            first[id(module.weight)] = f"{name}.weight" if name else "weight"
-            weights[first[id(module.weight)]] = module.weight
+        weight = parameters.get(f"{name}.weight" if name else "weight")
+        if isinstance(module, _PRUNABLE) and weight is not None and id(weight) not in seen:
+            seen.add(id(weight))
+            weights[f"{name}.weight" if name else "weight"] = weight
     return weights
 
 

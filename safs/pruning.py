@@ -11,8 +11,6 @@ from torch import Tensor, nn
 from safs.masks import Mask, prunable_weights
 from spaces.errors import SafsError, lookup
 
-SCOPES = ("layer", "global")
-
 
 def prune(model: nn.Module, ratio: float, *, method: str = "magnitude", scope: str = "layer") -> Mask:
     """Return a mask that removes `ratio` of a network's prunable weights; the network is not changed.
@@ -33,7 +31,7 @@ def prune(model: nn.Module, ratio: float, *, method: str = "magnitude", scope: s
     if not 0 <= ratio < 1:
         raise SafsError(f"The pruning ratio must lie in [0, 1), but got {ratio}.")
     score = lookup("pruning method", method, METHODS)
-    select = lookup("pruning scope", scope, {"layer": _keep_by_layer, "global": _keep_globally})
+    select = lookup("pruning scope", scope, SCOPES)
     weights = prunable_weights(model)
     if not weights:
         raise SafsError(f"{type(model).__name__} has no linear or convolution layer, so there is nothing to prune.")
@@ -60,3 +58,6 @@ def _keep(scores: Tensor, ratio: float) -> Tensor:
 
 METHODS: dict[str, Callable[[Tensor], Tensor]] = {"magnitude": torch.abs}
 """How each pruning method scores a weight tensor: the lowest scores are removed."""
+
+SCOPES: dict[str, Callable[[dict[str, Tensor], float], Mask]] = {"layer": _keep_by_layer, "global": _keep_globally}
+"""How each scope makes a mask of the scores: the same share of every layer, or of all weights together."""

@@ -1,11 +1,13 @@
 """Which calls of a PyTorch graph are activation functions, and which unary operator each one is.
 
 Everything the surgery knows of PyTorch's own activations stands in these three tables: modules, functions and
-tensor methods. An entry names the operator, and how its arguments map to the operator's constants.
+tensor methods. An entry names the operator, and how its arguments map to the operator's constants. Below them stand
+the activations that networks write out.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +15,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.fx import Node
+from torch.fx import Graph, Node
 
 from spaces.operators import get_operator
 
@@ -148,3 +150,93 @@ def _recognised(operator: str, arguments: _Arguments, given: Mapping[str, Any]) 
     table = get_operator(operator).constants
     values = {constant: given[name] for name, constant in arguments if name in given}
     return Recognised(operator, {name: float(value) for name, value in values.items() if value != table[name]})
+
+
+_ADDITIONS: set[Any] = {operator.add, torch.add, "add"}
+_PRODUCTS: set[Any] = {operator.mul, torch.mul, torch.multiply, "mul", "multiply"}
+_DIVISIONS: set[Any] = {operator.truediv, torch.div, torch.divide, "div", "divide"}
+ARITHMETIC: set[Any] = {
+    *_ADDITIONS, *_PRODUCTS, *_DIVISIONS, operator.sub, torch.sub, operator.iadd, operator.isub, operator.imul,
+    operator.itruediv, "sub", "add_", "sub_", "mul_", "div_",
+}  # fmt: skip
+"""Calls that, with a number as one argument, shift or scale the other."""
+
+
+def fuse(graph: Graph, modules: Mapping[str, nn.Module]) -> None:
+    """Make one call, in place, of each mish x·tanh(softplus(x)) and hardswish x·relu6(x + 3)/6 that is written out.
+
+    The one call equals them up to rounding.
+    """
+    for node in list(graph.nodes):
+        for function, match in ((F.mish, _mish_input), (F.hardswish, _hardswish_input)):
+            source = match(node, modules)
+            if source is None:
+                continue
+            with graph.inserting_after(node):
+                fused = graph.call_function(function, (source,))
+            fused.meta = dict(node.meta)
+            node.replace_all_uses_with(fused)
+            _erase_unused(node, source)
+            break
+
+
+def _erase_unused(node: Node, source: Node) -> None:
+    inputs = node.all_input_nodes
+    node.graph.erase_node(node)
+    for leftover in inputs:
+        if leftover is not source and not leftover.users:
+            _erase_unused(leftover, source)
+
+
+def _mish_input(node: Node, modules: Mapping[str, nn.Module]) -> Node | None:
+    """Return x if a node is x·tanh(softplus(x))."""
+    for x, factor in _factors(node):
+        softplus = _input_of(factor, "tanh", modules)
+        if softplus is not None and _input_of(softplus, "softplus", modules) is x:
+            return x
+    return None
+
+
+def _hardswish_input(node: Node, modules: Mapping[str, nn.Module]) -> Node | None:
+    """Return x if a node is x·relu6(x + 3)/6, divided before or after the multiplication."""
+    product = _sixth(node)
+    for x, factor in _factors(product or node):
+        relu6 = factor if product is not None else _sixth(factor)
+        if relu6 is not None and hard_sigmoid_input(relu6, modules) is x:
+            return x
+    return None
+
+
+def hard_sigmoid_input(node: Node, modules: Mapping[str, nn.Module]) -> Node | None:
+    """Return x if a node is relu6(x + 3), which is six times the hard sigmoid of x."""
+    shifted = _input_of(node, "relu6", modules)
+    return _by_number(shifted, _ADDITIONS, 3) if shifted is not None else None
+
+
+def _input_of(node: Node, name: str, modules: Mapping[str, nn.Module]) -> Node | None:
+    """Return what a node applies an operator, with the table's constants, to; None if it does not."""
+    return node.all_input_nodes[0] if recognise(node, modules) == Recognised(name) else None
+
+
+def _factors(node: Node) -> list[tuple[Node, Node]]:
+    """Return the two tensors that a node multiplies, in both orders, or nothing if it does not."""
+    if node.op not in ("call_function", "call_method") or node.target not in _PRODUCTS or len(node.args) != 2:
+        return []
+    a, b = node.args
+    return [(a, b), (b, a)] if isinstance(a, Node) and isinstance(b, Node) else []
+
+
+def _sixth(node: Node) -> Node | None:
+    """Return x if a node is x/6, or x times a sixth."""
+    return _by_number(node, _DIVISIONS, 6) or _by_number(node, _PRODUCTS, 1 / 6)
+
+
+def _by_number(node: Node, targets: set[Any], number: float) -> Node | None:
+    """Return the tensor that one of the given calls takes together with `number`, or None."""
+    if node.op not in ("call_function", "call_method") or node.target not in targets or node.kwargs:
+        return None
+    tensors = [value for value in node.args if isinstance(value, Node)]
+    others = [value for value in node.args if not isinstance(value, Node)]
+    if targets is _DIVISIONS and tensors != [node.args[0]]:
+        return None  # 6/x
+    return tensors[0] if len(tensors) == 1 and others == [number] else None

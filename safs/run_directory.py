@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 
 from safs.config import Config
 from safs.files import write_atomically
 from safs.spec import TrialSpec
 from spaces.errors import SafsError
+
+_LEFTOVER = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
+"""What `write_atomically` leaves of a file when the process is killed."""
 
 
 def open_run_directory(folder: Path, config: Config, *, resume: bool) -> None:
@@ -21,7 +25,7 @@ def open_run_directory(folder: Path, config: Config, *, resume: bool) -> None:
     recorded = folder / "config.yaml"
     if folder.exists() and not folder.is_dir():
         raise SafsError(f"The run directory {folder} must be a folder, but is a file.")
-    occupied = folder.is_dir() and any(folder.iterdir())
+    occupied = folder.is_dir() and any(not _LEFTOVER.fullmatch(path.name) for path in folder.iterdir())
     if occupied and not resume:
         raise SafsError(f"The run directory {folder} is not empty; continue it with --resume, or name another.")
     if occupied and not recorded.exists():
@@ -34,6 +38,13 @@ def open_run_directory(folder: Path, config: Config, *, resume: bool) -> None:
             f"The run directory {folder} is of another config, and is left as it is; the difference "
             f"(- there, + now):\n{_difference(recorded.read_text(encoding='utf-8'), text)}"
         )
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a killed process had not finished to write; only for who holds the lock of the journal."""
+    for path in folder.rglob(".*.tmp"):
+        if _LEFTOVER.fullmatch(path.name) and path.is_file():
+            path.unlink()
 
 
 def _difference(recorded: str, now: str) -> str:

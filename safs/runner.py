@@ -80,7 +80,7 @@ class Runner:
         """Store a finished trial: its network first, so that the journal never names one that is not there."""
         spec, outcome = finished.spec, finished.outcome
         if finished.trained is not None:
-            write_atomically(network_path(self.folder, spec), save(finished.trained.state))
+            write_atomically(network_path(self.folder, spec), save(finished.trained))
         self._journal.append(
             {"kind": "trial", "id": spec.id, "phase": phase, "spec": spec.to_json(), "outcome": outcome.to_json()}
         )

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.fx import Graph, Interpreter, Node
 
-from safs.recognition import Recognised, recognise
+from safs.recognition import ARITHMETIC, Recognised, fuse, hard_sigmoid_input, recognise
 from safs.tracing import caller, rebuild, trace
 from spaces.activation import Activation
 from spaces.errors import SafsError
@@ -22,9 +22,10 @@ from spaces.errors import SafsError
 _MULTIPLICATIONS = {operator.mul, operator.imul, torch.mul, torch.multiply, "mul", "mul_", "multiply"}
 _SHAPE_ONLY = {
     torch.flatten, torch.unsqueeze, torch.squeeze, torch.reshape, torch.permute, torch.transpose, operator.getitem,
-    F.interpolate, "view", "view_as", "reshape", "expand", "expand_as", "unsqueeze", "squeeze", "flatten", "unflatten",
-    "permute", "transpose", "contiguous", "repeat",
+    F.interpolate, F.dropout, "view", "view_as", "reshape", "expand", "expand_as", "unsqueeze", "squeeze", "flatten",
+    "unflatten", "permute", "transpose", "contiguous", "repeat",
 }  # fmt: skip
+_PASSED = (nn.Flatten, nn.Unflatten, nn.Identity, nn.Upsample, nn.modules.dropout._DropoutNd)
 _GATING = {"sigmoid", "hardsigmoid"}
 _COMPOSED = {"sigmoid": "swish", "hardsigmoid": "hardswish"}
 _CHANNELS_LAST = (nn.Linear, nn.LayerNorm)
@@ -112,6 +113,7 @@ def find_sites(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> 
         raise SafsError(f"{type(model).__name__} has SAFS's activations already; start from the network before that.")
     graph = trace(model)
     modules = dict(model.named_modules())
+    fuse(graph, modules)
     shapes = _shapes(model, graph, input_shape) if input_shape else {}
     found: list[tuple[Node, Recognised]] = []
     gates: list[tuple[Node, Recognised]] = []
@@ -119,7 +121,9 @@ def find_sites(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> 
         recognised = recognise(node, modules)
         if recognised is None:
             continue
-        product = _gated_product(node) if recognised.operator in _GATING else None
+        if hard_sigmoid_input(node, modules) is not None and _gated_product(node, modules) is not None:
+            recognised = Recognised("hardsigmoid")  # relu6(x + 3)/6, written out, as a gate
+        product = _gated_product(node, modules) if recognised.operator in _GATING else None
         if product is None:
             found.append((node, recognised))
         elif _other_operand(product, node) is node.all_input_nodes[0]:
@@ -145,18 +149,30 @@ def find_sites(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> 
     )
 
 
-def _gated_product(node: Node) -> Node | None:
-    """Return the multiplication by another tensor that a sigmoid's output enters, directly or reshaped, or None."""
+def _gated_product(node: Node, modules: Mapping[str, nn.Module]) -> Node | None:
+    """Return the multiplication by another tensor that a sigmoid's output enters, or None.
+
+    It may be reshaped, dropped out and shifted or scaled by numbers on the way.
+    """
     for user in node.users:
-        if user.op == "call_module":
-            continue
-        if user.target in _MULTIPLICATIONS and _other_operand(user, node) is not None:
+        is_call = user.op in ("call_function", "call_method")
+        if is_call and user.target in _MULTIPLICATIONS and _other_operand(user, node) is not None:
             return user
-        if user.target in _SHAPE_ONLY:
-            product = _gated_product(user)
+        if _passes(user, modules):
+            product = _gated_product(user, modules)
             if product is not None:
                 return product
     return None
+
+
+def _passes(node: Node, modules: Mapping[str, nn.Module]) -> bool:
+    """Return whether a call only reshapes, drops out, or shifts or scales by numbers."""
+    if node.op == "call_module":
+        return isinstance(modules.get(str(node.target)), _PASSED)
+    if node.op not in ("call_function", "call_method"):
+        return False
+    by_number = node.target in ARITHMETIC and any(isinstance(value, int | float) for value in node.args)
+    return node.target in _SHAPE_ONLY or by_number
 
 
 def _other_operand(product: Node, operand: Node) -> Node | None:

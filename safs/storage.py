@@ -26,5 +26,7 @@ def storing(path: Path) -> Iterator[None]:
     """Turn an `OSError` from writing to `path`, or below it, into a `StorageError`."""
     try:
         yield
+    except BrokenPipeError:
+        raise  # whoever read our output is gone: no matter of the disk
     except OSError as error:
         raise StorageError(path, error) from error

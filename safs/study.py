@@ -4,36 +4,36 @@ from __future__ import annotations
 
 import hashlib
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 
 from safs.config import Config
 from safs.describe import dense_flops, describe
-from safs.engines.base import Engine
-from safs.engines.inline import InlineEngine
+from safs.engines.registry import find_engine
 from safs.export import write_best
 from safs.files import to_json, write_atomically
 from safs.journal import Journal
 from safs.pipeline.assess import assess, load_trained
 from safs.pipeline.prepare import Prepared, prepare, untrained
 from safs.pipeline.rows import row_specs, train_rows
-from safs.pipeline.stage1 import search_operators
+from safs.pipeline.stage1 import NoValidTrialError, search_operators
 from safs.pipeline.stage2 import tune
 from safs.report.page import write_report
-from safs.run_directory import log_path, open_run_directory
+from safs.run_directory import log_path, open_run_directory, remove_leftovers
 from safs.runner import Observer, Runner, Silent, network_path
 from safs.spec import TrialSpec
 from safs.storage import storing
 from safs.summary import summarise
 from safs.surgery import read_choices
 from safs.trial import Problem
-from safs.version import __version__
 from spaces.errors import SafsError
 
-ENGINES: dict[str, type[Engine]] = {"inline": InlineEngine}
+_DECIDING = ("torch", "torchvision", "numpy", "smac", "ConfigSpace")
+"""Packages whose versions decide what a trial comes to or what is tried next."""
 
 
 class Study:
@@ -64,12 +64,13 @@ class Study:
         """
         initial = untrained(self.config)
         inputs = self._inputs(initial)
-        engine = ENGINES[self.config.resources.engine](partial(log_path, self.folder))
+        engine = find_engine(self.config.resources.engine)(partial(log_path, self.folder))
         try:
             with storing(self.folder):
                 open_run_directory(self.folder, self.config, resume=resume)
                 with Journal(self.folder / "journal.jsonl") as journal:
                     _check_inputs(journal, inputs)
+                    remove_leftovers(self.folder)  # the journal is locked: nobody is writing them
                     runner = Runner(engine, journal, self.folder, self._observer)
                     prepared = prepare(self.config, initial, engine, runner)
                     return self._search(prepared, runner, journal)
@@ -83,6 +84,11 @@ class Study:
         described["flops"] = dense_flops(problem.model, shape)
         if not any(record["kind"] == "problem" for record in journal.records):
             journal.append({"kind": "problem", **described})
+        if config.model.pretrain is not None and prepared.dense is not None:
+            write_atomically(
+                self.folder / "dense.safetensors",
+                save({name: tensor.cpu().contiguous() for name, tensor in prepared.dense.items()}),
+            )
         stage1 = search_operators(config, problem, runner, self._observer)
         tuned = {
             "safs": tune(config, stage1.assignment, "safs", runner, self._observer),
@@ -95,6 +101,8 @@ class Study:
         summary = summarise(config, problem, described, stage1, tuned, rows, scores)
         write_atomically(self.folder / "summary.json", to_json(summary))
         write_report(self.folder)
+        if not (self.folder / "best").exists():
+            raise NoValidTrialError(f"Every seed of the SAFS row failed: see trials/*/log.txt in {self.folder}.")
         return summary
 
     def _write_best(self, problem: Problem, specs: list[TrialSpec], runner: Runner) -> None:
@@ -117,9 +125,23 @@ class Study:
         return {
             "checkpoint": hashlib.sha256(checkpoint.read_bytes()).hexdigest() if checkpoint else None,
             "data": initial.data.fingerprint(),
-            "device": initial.data.images.device.type,
-            "versions": {"safs": __version__, "torch": torch.__version__},
+            "network": _fingerprint(initial),
+            "device": _device_name(initial.data.images.device),
+            "versions": {name: version(name) for name in _DECIDING},
         }
+
+
+def _fingerprint(initial: Problem) -> str:
+    """Return 16 hexadecimal digits of what the network computes: its graph, and its tensors as they are initialised."""
+    digest = hashlib.sha256(str(initial.sites.graph).encode())
+    for name, tensor in initial.model.state_dict().items():
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def _check_inputs(journal: Journal, inputs: dict[str, Any]) -> None:

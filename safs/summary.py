@@ -52,7 +52,7 @@ def summarise(
             {
                 "name": name,
                 "test_accuracy": _spread([100 * score["accuracy"] for score in scores[name]]),
-                "test_loss": _spread([score["loss"] for score in scores[name] if score["loss"] is not None]),
+                "test_loss": _spread([score["loss"] for score in scores[name]]),
                 "failed": max(0, len(specs) - len(scores[name])),
                 "sparsity": 0.0 if name == "dense" else mask["sparsity"],
                 "nonzero": mask["total"] if name == "dense" else mask["nonzero"],

@@ -7,8 +7,9 @@ import difflib
 from typing import Any
 
 import torch.fx
-from torch import nn
+from torch import Tensor, nn
 from torch.fx import Graph, Node
+from torch.fx.proxy import TraceError
 
 from spaces.errors import SafsError
 
@@ -38,8 +39,9 @@ def trace(model: nn.Module) -> Graph:
     else in training (auxiliary classifiers) is taken as it is in evaluation.
 
     Raises:
-        SafsError: if the forward pass cannot be traced, with the reason.
+        SafsError: if the forward pass cannot be traced, with the reason, or a module holds a computed tensor.
     """
+    check_tensors(model)
     # Tracing switches the mode and leaves constants on the module: a copy, with the same tensors, takes both.
     tensors = (*model.parameters(), *model.buffers())
     copied = copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
@@ -56,6 +58,23 @@ def trace(model: nn.Module) -> Graph:
     return evaluation
 
 
+def check_tensors(model: nn.Module) -> None:
+    """Refuse a network that holds tensors computed from others, which cannot be copied.
+
+    Raises:
+        SafsError: if a module does, naming it: after `nn.utils.prune`, say, or the old `nn.utils.weight_norm`.
+    """
+    for path, module in model.named_modules():
+        for name, value in vars(module).items():
+            if isinstance(value, Tensor) and not value.is_leaf:
+                full_name = f"{path}.{name}" if path else name
+                raise SafsError(
+                    f"{type(model).__name__} holds {full_name!r}, a tensor computed from "
+                    "others, which cannot be copied; call torch.nn.utils.prune.remove or "
+                    "torch.nn.utils.remove_weight_norm (or remove_spectral_norm) on its module first."
+                )
+
+
 def caller(node: Node) -> str:
     """Return the path of the module that makes a call, empty for the network itself."""
     stack = list(node.meta.get("nn_module_stack", {}).values())
@@ -67,10 +86,12 @@ def _trace(model: nn.Module) -> Graph:
         return torch.fx.Tracer().trace(model)
     except Exception as error:  # a forward pass may raise anything when it is given proxies
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SafsError(
-            f"{type(model).__name__} cannot be traced by torch.fx ({reason}); "
+        remedy = (
             "its forward pass must not branch on the values of tensors."
-        ) from error
+            if isinstance(error, TraceError)
+            else "it runs the forward pass on stand-ins for tensors and their sizes, which this call does not take."
+        )
+        raise SafsError(f"{type(model).__name__} cannot be traced by torch.fx ({reason}); {remedy}") from error
 
 
 def _key(node: Node) -> tuple[str, str, str]:

@@ -89,7 +89,11 @@ def train(
     history: list[float] = []
     devices = [data.images.device] if data.images.is_cuda else []
     with torch.random.fork_rng(devices):
-        torch.manual_seed(seed)
+        # Not torch.manual_seed, which would reseed devices that this training does not use.
+        torch.default_generator.manual_seed(seed)
+        if devices:
+            with torch.cuda.device(devices[0]):
+                torch.cuda.manual_seed(seed)
         network.train()
         for epoch in range(1, protocol.epochs + 1):
             batches = _batches(indices, protocol.batch_size, order)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 import traceback
@@ -20,7 +21,7 @@ from safs.outcome import Reason, Status, TrialOutcome
 from safs.sites import Sites
 from safs.spec import TrialSpec
 from safs.storage import StorageError
-from safs.surgery import SiteChoice, apply_assignment, read_choices
+from safs.surgery import apply_assignment
 from safs.training import Callback, NonFiniteLossError, evaluate, train
 
 
@@ -43,18 +44,10 @@ class Problem:
     threads: int = 1
 
 
-@dataclass(frozen=True)
-class Trained:
-    """What a trial that keeps its network leaves: its state dict, and what stands at every site."""
-
-    state: dict[str, Tensor]
-    choices: tuple[SiteChoice, ...]
-
-
 def run_trial(
     spec: TrialSpec, problem: Problem, callbacks: Sequence[Callback] = ()
-) -> tuple[TrialOutcome, Trained | None]:
-    """Train one suggestion and return its outcome, and the trained network if the spec asks to keep it.
+) -> tuple[TrialOutcome, dict[str, Tensor] | None]:
+    """Train one suggestion and return its outcome, and the trained state dict if the spec asks to keep it.
 
     A training that fails is an outcome with a reason and a traceback, never an exception and never a score.
 
@@ -64,7 +57,8 @@ def run_trial(
     threads, started = torch.get_num_threads(), time.perf_counter()
     torch.set_num_threads(problem.threads)
     try:
-        outcome, trained = _train_and_score(spec, problem, callbacks)
+        with _deterministic(problem.data.images.device):
+            outcome, trained = _train_and_score(spec, problem, callbacks)
     except StorageError:
         raise
     except NonFiniteLossError:
@@ -78,13 +72,20 @@ def run_trial(
     return replace(outcome, seconds=time.perf_counter() - started), trained
 
 
+def _deterministic(device: torch.device) -> contextlib.AbstractContextManager[None]:
+    """Let cuDNN choose the same algorithms in every process: by default it may take whichever was fastest."""
+    if device.type != "cuda":
+        return contextlib.nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
+
+
 def _failure(reason: Reason) -> TrialOutcome:
     return TrialOutcome(Status.FAILED, reason=reason, traceback=traceback.format_exc())
 
 
 def _train_and_score(
     spec: TrialSpec, problem: Problem, callbacks: Sequence[Callback]
-) -> tuple[TrialOutcome, Trained | None]:
+) -> tuple[TrialOutcome, dict[str, Tensor] | None]:
     data = problem.data
     network = apply_assignment(
         problem.model, spec.assignment, sites=problem.sites, learn=spec.learn, per_channel=spec.per_channel
@@ -109,11 +110,15 @@ def _train_and_score(
         metrics["validation_error"] = 1 - score.accuracy
         if not math.isfinite(score.loss):
             raise NonFiniteLossError(spec.protocol.epochs, None)
-    trained = None
+    trained: dict[str, Tensor] | None = None
     if spec.keep:
-        state = {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
-        trained = Trained(state, tuple(read_choices(network, problem.sites)))
+        trained = {name: _stored(tensor) for name, tensor in network.state_dict().items()}
     return TrialOutcome(Status.SUCCEEDED, cost=metrics[spec.cost], metrics=metrics), trained
+
+
+def _stored(tensor: Tensor) -> Tensor:
+    """Return a copy on the CPU, contiguous whatever memory format the network trains in."""
+    return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
 
 
 def _split(spec: TrialSpec, data: Data) -> tuple[Tensor, Tensor | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from searchers.base import Searcher
@@ -29,7 +29,12 @@ def option_names(name: str) -> list[str]:
 
 
 def make_searcher(
-    name: str, space: AssignmentSpace, seed: int, *, start: Sequence[Assignment] = (), **options: Any
+    name: str,
+    space: AssignmentSpace,
+    seed: int,
+    *,
+    start: Sequence[Assignment] = (),
+    options: Mapping[str, Any] = {},
 ) -> Searcher:
     """Return a new searcher.
 

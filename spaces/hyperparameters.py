@@ -13,17 +13,17 @@ WITH_MOMENTUM = ("sgd",)
 WITH_WEIGHT_DECAY = ("sgd", "adam", "tadam")
 
 
-def hyperparameter_space(seed: int, *, learn_scales: bool = True) -> ConfigurationSpace:
+def hyperparameter_space(seed: int) -> ConfigurationSpace:
     """Return the conditional ConfigSpace of Table 4.
 
     Learning rate log-uniform in [1e-4, 1e-1]; optimiser; schedule; momentum, only with SGD; weight decay, only
     where the optimiser has one.
 
+    `scale_lr`, the learning rate of α, β and the operators' constants as a multiple of `lr` (log-uniform in 0.1 to
+    10), is not in Table 4: with one rate for both, learned factors did not help a 99 % pruned LeNet-5.
+
     Args:
         seed: seeds ConfigSpace's own sampling.
-        learn_scales: add `scale_lr`, the learning rate of α, β and the operators' constants as a multiple of
-            `lr` (log-uniform, 0.1 to 10). It is not in Table 4: with one rate for both, learned factors did not
-            help a 99 % pruned LeNet-5.
     """
     from ConfigSpace import (
         Categorical,
@@ -40,8 +40,7 @@ def hyperparameter_space(seed: int, *, learn_scales: bool = True) -> Configurati
     momentum = Float("momentum", (0.0, 0.99), default=0.9)
     weight_decay = Float("weight_decay", (1e-6, 1e-2), log=True, default=1e-5)
     space.add(lr, optimizer, schedule, momentum, weight_decay)
-    if learn_scales:
-        space.add(Float("scale_lr", (0.1, 10.0), log=True, default=1.0))
+    space.add(Float("scale_lr", (0.1, 10.0), log=True, default=1.0))
     space.add(EqualsCondition(momentum, optimizer, WITH_MOMENTUM[0]))
     space.add(InCondition(weight_decay, optimizer, list(WITH_WEIGHT_DECAY)))
     return space

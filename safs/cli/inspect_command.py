@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from safs.cli.options import (
+    InputOption,
     KwargOption,
     ModelArgument,
     Output,
@@ -22,9 +23,7 @@ from safs.cli.options import (
 def inspect_network(
     model: ModelArgument,
     checkpoint: Annotated[Path | None, typer.Option(help="A checkpoint, dense or pruned.")] = None,
-    input_shape: Annotated[
-        str | None, typer.Option("--input", metavar="C,H,W", help="The shape of one example, such as 3,32,32.")
-    ] = None,
+    input_shape: InputOption = None,
     kwarg: KwargOption = None,
     trust_pickle: TrustPickleOption = False,
     output: OutputOption = Output.TABLE,
@@ -36,7 +35,7 @@ def inspect_network(
     from safs.models.registry import make_model, usual_input_shape
     from safs.sites import find_sites
 
-    network = make_model(model, seed=0, **parse_kwargs(kwarg))
+    network = make_model(model, parse_kwargs(kwarg), seed=0)
     mask = load_into(network, checkpoint, trust_pickle=trust_pickle) if checkpoint else None
     shape = shape or usual_input_shape(model)
     described = describe(model, network, find_sites(network, shape), mask, shape)

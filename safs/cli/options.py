@@ -25,6 +25,9 @@ ModelArgument = Annotated[
         help="lenet5, vgg16-cifar, resnet18-cifar, resnet20-cifar, torchvision/NAME, or package.module:factory.",
     ),
 ]
+InputOption = Annotated[
+    str | None, typer.Option("--input", metavar="C,H,W", help="The shape of one example, such as 3,32,32.")
+]
 KwargOption = Annotated[
     list[str] | None,
     typer.Option("--kwarg", metavar="KEY=VALUE", help="An argument of the network's factory; may be repeated."),
@@ -44,17 +47,14 @@ RunDirOption = Annotated[
 
 def parse_kwargs(pairs: list[str] | None) -> dict[str, Any]:
     """Return `key=value` pairs as a dict, each value read as YAML."""
-    import yaml
+    from safs.config import parse_yaml
 
     kwargs: dict[str, Any] = {}
     for pair in pairs or ():
         key, equals, text = pair.partition("=")
         if not equals or not key:
             raise SafsError(f"--kwarg takes key=value, such as num_classes=10, but got {pair!r}.")
-        try:
-            kwargs[key] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise SafsError(f"--kwarg {pair}: {text!r} is not a YAML value.") from None
+        kwargs[key] = parse_yaml(text, f"The value of --kwarg {key}")
     return kwargs
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from safs.cli.options import KwargOption, ModelArgument, TrustPickleOption, parse_kwargs
+from safs.cli.options import InputOption, KwargOption, ModelArgument, TrustPickleOption, parse_kwargs, parse_shape
 from spaces.errors import SafsError
 
 
@@ -18,10 +18,12 @@ def prune_checkpoint(
     ratio: Annotated[float, typer.Option(help="The share of weights to remove, in [0, 1).")] = 0.99,
     method: Annotated[str, typer.Option(help="magnitude.")] = "magnitude",
     scope: Annotated[str, typer.Option(help="layer or global.")] = "layer",
+    input_shape: InputOption = None,
     kwarg: KwargOption = None,
     trust_pickle: TrustPickleOption = False,
 ) -> None:
     """Prune a dense checkpoint and write the weights with their mask."""
+    shape = parse_shape(input_shape)
     if out.exists():
         raise SafsError(f"{out} exists already and is left as it is; name another file with --out.")
     from safs.checkpoints import load_into, save_checkpoint
@@ -32,12 +34,12 @@ def prune_checkpoint(
     from safs.sites import find_sites
     from safs.storage import storing
 
-    network = make_model(model, seed=0, **parse_kwargs(kwarg))
+    network = make_model(model, parse_kwargs(kwarg), seed=0)
     if load_into(network, checkpoint, trust_pickle=trust_pickle) is not None:
         raise SafsError(f"The checkpoint {checkpoint} is pruned already; give a dense one.")
     mask = prune(network, ratio, method=method, scope=scope)
     apply_mask(network, mask)
-    shape = usual_input_shape(model)
+    shape = shape or usual_input_shape(model)
     described = describe(model, network, find_sites(network, shape), mask, shape)
     with storing(out):
         save_checkpoint(out, network, mask)

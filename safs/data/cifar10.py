@@ -10,9 +10,10 @@ from safs.data.roots import data_file
 
 MEAN = (0.4914, 0.4822, 0.4465)  # of the training split, in [0, 1]
 STD = (0.2470, 0.2435, 0.2616)
+FILES = {split: (f"cifar10/plain_text/{split}-00000-of-00001.parquet",) for split in ("train", "test")}
 
 
 def load(split: str, root: Path | None) -> Data:
     """Return one split: [n, 3, 32, 32], 50,000 training or 10,000 test images."""
-    path = data_file(root, f"cifar10/plain_text/{split}-00000-of-00001.parquet")
+    (path,) = (data_file(root, name) for name in FILES[split])
     return from_pixels(*read_images(path, (3, 32, 32)), 10, MEAN, STD)

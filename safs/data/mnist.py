@@ -16,14 +16,16 @@ from safs.data.roots import data_file
 from spaces.errors import SafsError
 
 MEAN, STD = 0.1307, 0.3081  # of the training split, in [0, 1]
-_PREFIXES = {"train": "train", "test": "t10k"}
+FILES = {
+    split: (f"MNIST/raw/{prefix}-images-idx3-ubyte", f"MNIST/raw/{prefix}-labels-idx1-ubyte")
+    for split, prefix in (("train", "train"), ("test", "t10k"))
+}
 
 
 def load(split: str, root: Path | None) -> Data:
     """Return one split: [n, 1, 28, 28], 60,000 training or 10,000 test images."""
-    prefix = f"MNIST/raw/{_PREFIXES[split]}"
-    pixels = read_idx(data_file(root, f"{prefix}-images-idx3-ubyte"), 3)
-    labels = read_idx(data_file(root, f"{prefix}-labels-idx1-ubyte"), 1)
+    images, targets = (data_file(root, name) for name in FILES[split])
+    pixels, labels = read_idx(images, 3), read_idx(targets, 1)
     return from_pixels(pixels.unsqueeze(1), labels, 10, [MEAN], [STD])
 
 

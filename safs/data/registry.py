@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 
 from safs.data import cifar10, digits, mnist
 from safs.data.dataset import Data
+from safs.data.roots import data_file
 from spaces.errors import SafsError, UnknownNameError, lookup
 
 DATASETS: dict[str, Callable[[str, Path | None], Data]] = {
@@ -17,6 +18,19 @@ DATASETS: dict[str, Callable[[str, Path | None], Data]] = {
     "cifar10": cifar10.load,
 }
 SPLITS = ("train", "test")
+
+
+_FILES: dict[str, Mapping[str, Sequence[str]]] = {"mnist": mnist.FILES, "cifar10": cifar10.FILES}
+
+
+def check_files(name: str, split: str, *, root: Path | None) -> None:
+    """Look whether the files of a split are there, without opening them.
+
+    Raises:
+        SafsError: if one is missing, naming it.
+    """
+    for relative in _FILES.get(name, {}).get(split, ()):
+        data_file(root, relative)
 
 
 def load(name: str, split: str, *, root: Path | None, device: torch.device | str) -> Data:

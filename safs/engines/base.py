@@ -7,18 +7,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import Tensor
+
 from safs.outcome import TrialOutcome
 from safs.spec import TrialSpec
-from safs.trial import Problem, Trained
+from safs.trial import Problem
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A trial that ended, and the network it trained if its spec asked to keep it."""
+    """A trial that ended, and the state dict of its network if its spec asked to keep it."""
 
     spec: TrialSpec
     outcome: TrialOutcome
-    trained: Trained | None
+    trained: dict[str, Tensor] | None
 
 
 class Engine(abc.ABC):

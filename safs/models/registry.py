@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ def usual_input_shape(name: str) -> tuple[int, ...] | None:
     return _INPUT_SHAPES.get(name)
 
 
-def make_model(name: str, *, seed: int, **kwargs: Any) -> nn.Module:
+def make_model(name: str, kwargs: Mapping[str, Any] = {}, *, seed: int) -> nn.Module:
     """Return the network `name` on the CPU, its initial weights drawn from `seed` alone.
 
     The global random state of torch is as before afterwards, and that of CUDA is not touched.
@@ -47,8 +47,8 @@ def make_model(name: str, *, seed: int, **kwargs: Any) -> nn.Module:
     Args:
         name: A key of `MODELS`, `torchvision/NAME` (without pretrained weights), or `package.module:factory`, which
             is also looked for in the current directory.
+        kwargs: Passed to the factory, whatever they are called.
         seed: Seeds the initialisation.
-        kwargs: Passed to the factory.
 
     Raises:
         SafsError: if the name is unknown, or its factory cannot be imported, fails, or returns no `nn.Module`.
@@ -72,7 +72,20 @@ def _find(name: str) -> Callable[..., Any]:
         return _from_torchvision(name.removeprefix("torchvision/"))
     if ":" in name:
         return _from_module(*name.split(":", 1))
-    raise UnknownNameError("model", name, [*MODELS, "torchvision/NAME", "package.module:factory"])
+    raise _unknown(name)
+
+
+def _unknown(name: str) -> SafsError:
+    """Return the error for a name that is none of ours; the start of one of torchvision's was meant for that."""
+    from torchvision import models
+
+    error = UnknownNameError("model", name, [*MODELS, "torchvision/NAME", "package.module:factory"])
+    meant = [known for known in models.list_models(module=models) if name and known.startswith(name)]
+    if not meant:
+        return error
+    nearest = min(meant, key=lambda known: (len(known), known))
+    choices = ", ".join(error.choices)
+    return SafsError(f"Unknown model {name!r}. Did you mean 'torchvision/{nearest}'? Choices: {choices}.")
 
 
 def _from_torchvision(name: str) -> Callable[..., nn.Module]:
@@ -82,7 +95,7 @@ def _from_torchvision(name: str) -> Callable[..., nn.Module]:
     chosen = lookup("torchvision model", name, known)
 
     def build(**kwargs: Any) -> nn.Module:
-        model: nn.Module = models.get_model(chosen, weights=None, **kwargs)
+        model: nn.Module = models.get_model_builder(chosen)(weights=None, **kwargs)
         return model
 
     return build

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,20 +54,24 @@ def _score_rows(config: Config, prepared: Prepared, rows: Mapping[str, list[Tria
     problem = prepared.problem
     test = load(config.data.name, "test", root=config.data.root, device=problem.data.images.device)
 
-    def score(network: nn.Module, seed: int = config.seed) -> dict[str, Any]:
-        result = evaluate(network, test)
-        loss = result.loss if math.isfinite(result.loss) else None
-        return {"seed": seed, "accuracy": result.accuracy, "loss": loss}
+    def score(networks: Iterable[tuple[int, nn.Module]]) -> list[dict[str, float]]:
+        results = [(seed, evaluate(network, test)) for seed, network in networks]
+        # A network whose outputs are not finite has no accuracy, whatever their argmax is: its seed has failed.
+        return [
+            {"seed": seed, "accuracy": result.accuracy, "loss": result.loss}
+            for seed, result in results
+            if math.isfinite(result.loss)
+        ]
 
     scores: Scores = {}
     if prepared.dense is not None:
         network = apply_assignment(problem.model, problem.sites.original, sites=problem.sites)
         network.load_state_dict(prepared.dense)
-        scores["dense"] = [score(network)]
-    scores["pruned"] = [score(problem.model)]
+        scores["dense"] = score([(config.seed, network)])
+    scores["pruned"] = score([(config.seed, problem.model)])
     for name, specs in rows.items():
         trained = [(spec, network_path(folder, spec)) for spec in specs if network_path(folder, spec).exists()]
-        scores[name] = [score(load_trained(problem, spec, load_file(path)), spec.study_seed) for spec, path in trained]
+        scores[name] = score((spec.study_seed, load_trained(problem, spec, load_file(path))) for spec, path in trained)
     return scores
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from safs.checkpoints import load_into
 from safs.config import Config
 from safs.data.dataset import Data
-from safs.data.registry import load
+from safs.data.registry import check_files, load
 from safs.data.splits import folds
 from safs.engines.base import Engine
 from safs.masks import Mask, apply_mask, prunable_weights
@@ -47,8 +48,11 @@ def untrained(config: Config) -> Problem:
             cannot be loaded or is not what the config makes of it, or if there are too few examples for the folds.
     """
     device = pick_device(config.resources.device)
+    if importlib.util.find_spec("smac") is None:
+        raise SafsError("Stage 2 needs the package smac, which is not installed: pip install smac.")
+    check_files(config.data.name, "test", root=config.data.root)
     data = load(config.data.name, "train", root=config.data.root, device=device)
-    model = make_model(config.model.name, seed=config.seed, **config.model.kwargs).to(device)
+    model = make_model(config.model.name, config.model.kwargs, seed=config.seed).to(device)
     sites = find_sites(model, tuple(data.images.shape[1:]))
     if not len(sites):
         raise SafsError(f"{config.model.name} has no activation site, so there is nothing to search.")

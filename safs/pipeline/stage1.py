@@ -58,7 +58,7 @@ def search_operators(config: Config, problem: Problem, runner: Runner, observer:
         space,
         config.seed,
         start=uniform if config.stage1.start == "uniform" else (),
-        **config.stage1.options,
+        options=config.stage1.options,
     )
     free = set(uniform)
     spent = 0

@@ -85,6 +85,9 @@ WRAPPERS = {
     "state_dict": lambda s: {"state_dict": s, "epoch": 3},
     "model_state_dict": lambda s: {"model_state_dict": s, "optimizer": {"state": {}}},
     "model": lambda s: {"epoch": 1, "model": s},
+    "net": lambda s: {"net": s, "acc": 93.1},
+    "ema": lambda s: {"state_dict_ema": s, "epoch": 3},
+    "both": lambda s: {"state_dict_ema": {name: 2 * value for name, value in s.items()}, "state_dict": s},
     "twice": lambda s: {"model": {"state_dict": s}},
 }
 PREFIXES = ["", "module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."]
@@ -292,7 +295,9 @@ def test_a_whole_network_needs_trust(tmp_path, pruned, wrapped):
         (torch.ones(2), "must hold a state dict, but holds a Tensor"),
         (3, "must hold a state dict, but holds a int"),
         ({}, "holds no tensor"),
-        ({"epoch": 3, "state_dict": {"lr": 0.1}}, "holds no tensor"),
+        ({"epoch": 3, "state_dict": {"lr": 0.1}}, "holds no tensor; its keys: 'lr'"),
+        ({"weights": {"a": torch.ones(2)}, 3: 4}, "holds no tensor; its keys: 'weights', 3"),
+        ({f"key{i}": i for i in range(20)}, r"its keys: 'key0', .*'key7'\.$"),
         ({"0.weight": torch.eye(3).to_sparse()}, "must hold plain tensors, but '0.weight' is not"),
         ({"0.weight": torch.empty(3, device="meta")}, "must hold plain tensors, but '0.weight' is not"),
     ],
@@ -329,9 +334,37 @@ def test_values_that_are_not_finite(tmp_path, pruned, name, value):
     refused(tmp_path / "a.pt", f"NaN or infinite values in '{name}'")
 
 
+@pytest.mark.parametrize("kind", [torch.int64, torch.bool, torch.complex64])
+def test_weights_that_are_no_real_numbers(tmp_path, pruned, kind):
+    torch.save(pruned[0].state_dict() | {"4.weight": torch.ones(4, 12, dtype=kind)}, tmp_path / "a.pt")
+    refused(tmp_path / "a.pt", f"holds {kind} in '4.weight' where the network has torch.float32")
+
+
+def test_a_counter_of_another_type_is_read_unless_it_is_complex(tmp_path, pruned):
+    name = "1.num_batches_tracked"
+    for kind, fine in [(torch.int32, True), (torch.float32, True), (torch.complex64, False)]:
+        torch.save(pruned[0].state_dict() | {name: torch.ones((), dtype=kind)}, tmp_path / "a.pt")
+        if fine:
+            load_into(small(), tmp_path / "a.pt")
+        else:
+            refused(tmp_path / "a.pt", f"complex64 in '{name}'")
+
+
+def test_a_weight_that_is_called_mask(tmp_path):
+    saved, model = nn.Module(), nn.Module()
+    saved.mask, model.mask = nn.Parameter(torch.ones(3)), nn.Parameter(torch.zeros(3))
+    torch.save(saved.state_dict(), tmp_path / "a.pt")
+    load_into(model, tmp_path / "a.pt")
+    assert torch.equal(model.mask, saved.mask)
+
+
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
+        ([1], "has a `mask` that is a list"),
+        (torch.ones(3), "has a `mask` that is a Tensor"),
+        (1, "has a `mask` that is a int"),
+        ("", "has a `mask` that is a str"),
         ({"4.weight": torch.ones(3, 12)}, "mask of '4.weight' must have its weight's shape"),
         ({"9.weight": torch.ones(3, 12)}, "mask holds '9.weight', which"),
         ({"4.weight": torch.full((4, 12), 0.3)}, "mask of '4.weight' must hold only 0 and 1"),

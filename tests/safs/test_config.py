@@ -14,7 +14,10 @@ from safs.config import (
     ResourcesConfig,
     Stage1Config,
     Stage2Config,
+    parse_yaml,
 )
+from safs.engines.base import Engine
+from safs.engines.registry import ENGINES, find_engine
 from safs.protocol import Protocol
 from spaces.errors import SafsError
 
@@ -127,6 +130,7 @@ def test_an_unknown_key_is_named_with_the_nearest(section, key, meant, tiny_valu
     if meant:
         assert f"did you mean {meant!r}?" in message
     assert "\n" not in message
+    assert "__" not in message, "no key, but what pydantic calls one"
 
 
 def test_a_key_that_is_no_text_is_refused(tiny_values):
@@ -149,6 +153,11 @@ def test_an_unknown_key_of_data_is_named(tiny_values):
         ({"stage1": {"searcher": "random", "options": {"history": 3}}}, "'random' has no option 'history'"),
         ({"train": {"optimizer": "adma"}}, "Unknown optimizer 'adma'. Did you mean 'adam'?"),
         ({"model": {"pretrain": {"schedule": "cosin"}}}, "Unknown schedule 'cosin'. Did you mean 'cosine'?"),
+        ({"resources": {"engine": "inlin"}}, "Unknown engine 'inlin'. Did you mean 'inline'?"),
+        ({"stage1": {"options": {"start": []}}}, "'lahc' has no option 'start'; known: history."),
+        ({"stage1": {"options": {"seed": 1}}}, "'lahc' has no option 'seed'"),
+        ({"stage1": {"options": {"space": 1}}}, "'lahc' has no option 'space'"),
+        ({"stage1": {"options": {"name": "x"}}}, "'lahc' has no option 'name'"),
         ({"data": {"name": "digit"}}, "Unknown dataset 'digit'. Did you mean 'digits'?"),
         ({"prune": {"method": "magnitud"}}, "Unknown pruning method 'magnitud'. Did you mean 'magnitude'?"),
     ],
@@ -182,7 +191,19 @@ def test_an_unknown_name_is_refused_at_once_with_the_nearest(changes, message, t
         ({"prune": {"scope": "both"}}, "prune.scope"),
         ({"resources": {"device": "tpu"}}, "resources.device"),
         ({"resources": {"threads": 0}}, "resources.threads"),
-        ({"resources": {"engine": "dask"}}, "resources.engine"),
+        ({"seed": True}, "'seed'"),
+        ({"schema": True}, "schema"),
+        ({"prune": {"ratio": False}}, "'prune.ratio'"),
+        ({"train": {"epochs": True}}, "'train.epochs'"),
+        ({"train": {"lr": True}}, "'train.lr'"),
+        ({"model": {"pretrain": {"epochs": True}}}, "'model.pretrain.epochs'"),
+        ({"stage1": {"iterations": True}}, "'stage1.iterations'"),
+        ({"stage2": {"epochs": True}}, "'stage2.epochs'"),
+        ({"report": {"seeds": True}}, "'report.seeds'"),
+        ({"train": {"lr": -1}}, "section 'train'"),
+        ({"model": {"pretrain": {"lr": -1}}}, "section 'model.pretrain'"),
+        ({"train": {"optimizer": "adma"}}, "section 'train'"),
+        ({"resources": {"engine": 3}}, "resources.engine"),
         ({"report": {"seeds": 0}}, "report.seeds"),
         ({"model": None}, "model"),
         ({"model": ["lenet5"]}, "model"),
@@ -218,7 +239,7 @@ def test_a_network_trained_here_must_be_pruned_here(missing, tiny_values):
     values = tiny_values() | {"prune": None}
     if missing:
         del values["prune"]
-    with pytest.raises(SafsError, match=r"must be pruned too; set `prune.ratio`"):
+    with pytest.raises(SafsError, match=r"^The config: a network .* must be pruned too; set `prune.ratio`"):
         Config.from_mapping(values)
 
 
@@ -237,12 +258,42 @@ def test_a_network_trained_here_must_be_pruned_here(missing, tiny_values):
         (b"\x80\x81\xfe\x00PK", "cannot be read"),
         (b"\x00\x01\x02", "not valid YAML"),
         ("{}", "lacks 'model'"),
+        ("seed: 2020-13-45", "not valid YAML: month must be"),
+        ("seed: !!int abc", "not valid YAML"),
+        ("seed: !!int ''", "not valid YAML"),
+        ("seed: !!bool abc", "not valid YAML"),
+        ("seed: !!timestamp abc", "not valid YAML"),
+        ("seed: " + "9" * 5000, "not valid YAML"),
+        ("seed: " + "[" * 5000, "not valid YAML"),
+        ("seed: 1\nmodel: lenet5\nseed: 2", "not valid YAML: the key 'seed' stands there twice.*line 3"),
+        ("model: {name: lenet5, 'name': vgg}", "the key 'name' stands there twice"),
     ],
 )
 def test_what_is_no_config_is_refused_in_one_line(text, message, read):
     with pytest.raises(SafsError, match=message) as caught:
         read(text)
     assert "\n" not in str(caught.value)
+
+
+def test_a_key_that_overrides_a_merged_one_stands_there_once():
+    text = """
+        a: {deep: &b {<<: &c {epochs: 1, lr: 0.1}, epochs: 2}}
+        train: {<<: *b, lr: 0.2}
+    """
+    assert parse_yaml(text, "it")["train"] == {"epochs": 2, "lr": 0.2}
+
+
+def test_every_engine_that_a_config_may_name_is_one():
+    assert "inline" in ENGINES
+    for name in ENGINES:
+        assert issubclass(find_engine(name), Engine)
+        assert ResourcesConfig(engine=name).engine == name
+
+
+def test_flags_are_still_true_or_false(tiny_values):
+    values = tiny_values(model={"trust_pickle": True, "kwargs": {"bias": True}})
+    model = Config.from_mapping(values).model
+    assert (model.trust_pickle, model.kwargs) == (True, {"bias": True})
 
 
 def test_a_config_that_is_a_folder_or_missing_is_refused(tmp_path):
@@ -289,7 +340,14 @@ def test_the_later_setting_wins_and_null_is_null(read):
         ("seed", "--set takes key=value"),
         ("=3", "--set takes key=value"),
         ("", "--set takes key=value"),
-        ("seed=[1", "not a YAML value"),
+        ("seed=[1", "The value of --set seed is not valid YAML"),
+        ("seed=2020-13-45", "The value of --set seed is not valid YAML"),
+        ("seed=!!int abc", "not valid YAML"),
+        ("seed=" + "9" * 5000, "not valid YAML"),
+        ("seed=0x" + "f" * 5000, "'seed'.*thousands of digits"),
+        ("seed=" + "[" * 5000, "not valid YAML"),
+        ("seed=true", "'seed': must not be true or false, but got True"),
+        ("prune={ratio: 0.1, ratio: 0.2}", "the key 'ratio' stands there twice"),
         ("report.seeds.more=1", "'seeds' is a value, not a section"),
         ("train.lr.x=1", "'lr' is a value, not a section"),
         ("stage1.operators.x=1", "'operators' is a value, not a section"),

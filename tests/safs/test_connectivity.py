@@ -3,6 +3,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
+import torchvision
 from torch import nn
 
 from safs.connectivity import Connectivity, connectivity
@@ -187,6 +188,81 @@ def test_lenet5_with_random_weights(seed, ratio):
     assert [layer.outputs for layer in result.layers] == [6, 16, 120, 84, 10]
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
     assert result.layers[-1].connected == result.connected_logits
+
+
+@pytest.mark.parametrize("name", ["convnext_tiny", "vit_b_16", "resnet18", "efficientnet_b0"])
+def test_torchvision_is_connected_until_its_first_layer_is_cut(name):
+    size = {"image_size": 32} if name == "vit_b_16" else {}
+    model = torchvision.models.get_model(name, weights=None, num_classes=10, **size)
+    mask = full(model)
+    whole = paths(model, mask, (3, 32, 32))
+    assert (whole.connected_logits, counts(whole)) == (10, [layer.outputs for layer in whole.layers])
+    mask[next(iter(mask))][:] = False  # position embeddings are no input
+    cut = paths(model, mask, (3, 32, 32))
+    assert (cut.connected_logits, max(counts(cut))) == (0, 0)
+
+
+class Preprocessed(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function, self.fc = function, nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.fc(self.function(x))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: (x - 125) / 60,
+        lambda x: x - x.mean(),
+        lambda x: x - x.mean(0),
+        lambda x: ((x - 125) / 60).clamp(min=0),
+        lambda x: -x,
+        lambda x: F.layer_norm(x, (3,)),
+        lambda x: x.float(),
+    ],
+)
+def test_preprocessing_does_not_cut(function):
+    model = Preprocessed(function)
+    mask = {"fc.weight": only((3, 3), (0, 0), (2, 1))}
+    result = paths(model, mask, (3,))
+    assert (counts(result), result.connected_logits) == ([2], 2)
+
+
+def test_a_normalisation_by_a_function_makes_no_paths():
+    model = mlp(Preprocessed(lambda x: F.layer_norm(x, (4,))))
+    model[2].fc = nn.Identity()
+    mask = {"0.weight": only((4, 3), (1, 0)), "3.weight": only((3, 4), (0, 1), (1, 2))}
+    assert counts(paths(model, mask, (3,))) == [1, 1]
+
+
+def test_pooling_by_the_maximum_keeps_every_path():
+    model = nn.Sequential(nn.Conv2d(4, 4, 1, groups=4), nn.MaxPool3d((4, 1, 1)), nn.Flatten(), nn.Linear(4, 2))
+    for channel in range(4):  # one of the four that are pooled has a path, the others are 0
+        mask = full(model) | {"0.weight": only((4, 1, 1, 1), channel)}
+        assert counts(paths(model, mask, (4, 2, 2))) == [1, 2]
+
+
+def test_thin_paths_through_many_layers_do_not_vanish():
+    depth = 200
+    model = nn.Sequential(*(nn.Linear(64, 64, bias=False) for _ in range(depth)), nn.Linear(64, 2))
+    mask = full(model) | {"0.weight": only((64, 64), (0, 0))}
+    for index in range(1, depth):  # 63 of 64 inputs of the one live neuron are dead: 64^-200 is no float
+        mask[f"{index}.weight"][1:] = False
+    assert paths(model, mask, (64,)).connected_logits == 2
+
+
+@pytest.mark.parametrize("function", [lambda x: x.double(), lambda x: torch.ops.aten.bincount(x.long().flatten())])
+def test_a_network_that_cannot_be_differentiated_is_described_without_connectivity(function):
+    model = Preprocessed(function)
+    mask = full(model)
+    described = describe("m", model, find_sites(model), mask, (3,))
+    (warning,) = described["warnings"]
+    assert warning.startswith("connectivity could not be computed: Preprocessed cannot be differentiated")
+    assert "\n" not in warning
+    assert described["mask"]["nonzero"] == 9
+    assert "connected_logits" not in described["mask"]
 
 
 def test_numbers_do_not_grow_with_depth():

@@ -1,5 +1,6 @@
 import copy
 import json
+import re
 
 import pytest
 import torch
@@ -179,12 +180,71 @@ def change(best, edit):
         (lambda c: c["sites"].pop() and None, "is of a network with the sites"),
         (lambda c: c["model"].update(name="lenet6"), "Unknown model 'lenet6'"),
         (lambda c: c["model"].update(kwargs={"wrong": 1}), "could not be built"),
+        *[
+            (lambda c, key=key, value=value: c["sites"][0].update({key: value}), "is damaged: .* expected a")
+            for key in ("alpha", "beta")
+            for value in ("x", "1", None, {}, True, 10**400, 1e39, [[1.0] * 6], [1.0, "x"], [10**400])
+        ],
+        *[
+            (lambda c, value=value: c["sites"][1]["constants"].update(p1=value), "is damaged: ValueError: expected a")
+            for value in ("x", None, {}, True, [[1.0]])
+        ],
+        *[
+            (lambda c, value=value: c["sites"][0].update(constants=value), "is damaged: TypeError: expected a dict")
+            for value in (None, [], "", 3)
+        ],
+        *[
+            (lambda c, value=value: c.update(input_shape=value), "is damaged: ValueError: expected the shape")
+            for value in (
+                [],
+                [-1, 28, 28],
+                [0, 28, 28],
+                [10**30, 2, 2],
+                [1, 100_000, 1_000_000],
+                [2**20, 2**20],
+                [1.5, 28, 28],
+                [1.0, 28, 28],
+                [True, 28, 28],
+                ["1", 28, 28],
+                [None],
+                [[1], 28, 28],
+            )
+        ],
+        (lambda c: c.update(input_shape="123"), "is damaged: TypeError"),
+        (lambda c: c.update(input_shape={"1": 2}), "is damaged: TypeError"),
+        (lambda c: c.update(schema=True), "must have schema 1"),
+        (lambda c: c["model"].update(name=["lenet5"]), "is damaged: TypeError"),
+        (lambda c: c["model"].update(kwargs=[]), "is damaged: TypeError"),
+        (lambda c: c["model"].update(kwargs={"seed": 1}), "could not be built"),
+        (lambda c: c["model"].update(kwargs={"name": "x"}), "could not be built"),
+        (lambda c: c["sites"][0].update(operator=["srs"]), "is damaged: TypeError"),
+        (lambda c: c["sites"][0].update(site=None), "is damaged: TypeError"),
+        (lambda c: c["sites"].__setitem__(0, 3), "is damaged: TypeError"),
         (lambda c: c.update(input_shape=[3, 28, 28]), "does not take input of shape"),
     ],
 )
 def test_edited_activations(best, edit, message):
     change(best, edit)
     with pytest.raises(SafsError, match=message) as caught:
+        load_best(best)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "9" * 5000])
+def test_numbers_that_are_not_finite(best, number):
+    path = best / "activations.json"
+    text = re.sub(r'"alpha": [^,]+,', f'"alpha": {number},', path.read_text(), count=1)
+    assert number in text
+    path.write_text(text)
+    with pytest.raises(SafsError, match="is damaged"):
+        load_best(best)
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+def test_activations_that_are_nested_without_end(best, opening):
+    (best / "activations.json").write_text(opening * 100_000)
+    with pytest.raises(SafsError, match="is damaged") as caught:
         load_best(best)
     assert "\n" not in str(caught.value)
 

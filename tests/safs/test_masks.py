@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.utils.prune
 from torch import nn
 
 from safs.masks import (
@@ -11,6 +12,7 @@ from safs.masks import (
     sparsity,
     violations,
 )
+from safs.sites import find_sites
 from spaces.errors import SafsError
 
 
@@ -37,6 +39,23 @@ def test_a_shared_weight_is_pruned_once():
     model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
     model[1].weight = model[0].weight
     assert list(prunable_weights(model)) == ["0.weight"]
+
+
+def test_a_weight_that_is_computed_is_not_pruned():
+    model = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(3, 3)), nn.Linear(3, 3))
+    assert list(prunable_weights(model)) == ["1.weight"]
+    assert infer_mask(model) is None
+
+
+@pytest.mark.parametrize(
+    "how", [nn.utils.weight_norm, lambda layer: nn.utils.prune.l1_unstructured(layer, "weight", 0.5)]
+)
+@pytest.mark.filterwarnings("ignore")
+def test_a_weight_that_cannot_be_copied_is_refused(how):
+    model = nn.Sequential(nn.ReLU(), how(nn.Linear(3, 3)))
+    for function in (prunable_weights, find_sites):
+        with pytest.raises(SafsError, match=r"^Sequential holds '1\.weight', .*prune\.remove or .*remove_weight_norm"):
+            function(model)
 
 
 def test_a_weight_shared_with_another_kind_of_layer():

@@ -3,14 +3,21 @@
 import json
 import shlex
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
 import safs.study
 from safs.config import Config
+from safs.run_directory import open_run_directory, remove_leftovers
 from safs.runner import Silent
 from safs.study import Study
+from spaces.errors import SafsError
+
+ROOT = Path(__file__).parents[2]
 
 POINTS = [("dense", 1), ("uniform", 2), ("stage1", 2), ("safs", 3), ("stage2", 4), ("final", 4)]
 """Phases, and after how many of their trials the study is killed."""
@@ -139,6 +146,51 @@ def test_interrupted_studies_say_how_to_go_on_and_that_works(tiny_yaml, tiny_stu
     out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
     check_equal(folder, tiny_study)
+
+
+def killed_while_writing(path):
+    """Write a file in a process that is killed before the file has its name."""
+    code = (
+        "import os, pathlib, signal, sys\n"
+        "from safs.files import write_atomically\n"
+        "os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "write_atomically(pathlib.Path(sys.argv[1]), 'seed: 0')"
+    )
+    done = subprocess.run([sys.executable, "-c", code, path], cwd=ROOT, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert not path.exists()
+    (leftover,) = path.parent.glob(f".{path.name}.*.tmp")
+    return leftover
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_study_that_was_killed_before_its_first_file_begins(resume, tiny_values, tmp_path):
+    folder, config = tmp_path / "run", Config.from_mapping(tiny_values())
+    leftover = killed_while_writing(folder / "config.yaml")
+    open_run_directory(folder, config, resume=resume)
+    assert (folder / "config.yaml").read_text() == config.to_yaml()
+    remove_leftovers(folder)
+    assert not leftover.exists()
+
+
+def test_only_ones_own_leftovers_are_passed_over(tiny_values, tmp_path):
+    config = Config.from_mapping(tiny_values())
+    (tmp_path / ".mine.tmp").touch()
+    with pytest.raises(SafsError, match="is not empty"):
+        open_run_directory(tmp_path, config, resume=False)
+    with pytest.raises(SafsError, match="is no run directory"):
+        open_run_directory(tmp_path, config, resume=True)
+
+
+def test_leftovers_are_removed_on_resume_and_nothing_else(finished, tiny_yaml, call_safs, snapshot):
+    (finished / "trials" / "a").mkdir()
+    mine = finished / ".mine.tmp"
+    mine.write_text("mine")
+    leftovers = [killed_while_writing(finished / name) for name in ("new.json", "trials/a/network.safetensors")]
+    before = snapshot(finished).keys() - set(map(str, leftovers))
+    assert call_safs("run", tiny_yaml, "--run-dir", finished, "--resume")[0] == 0
+    assert snapshot(finished).keys() == before
+    assert mine.read_text() == "mine"
 
 
 def test_a_second_process_on_the_same_run_directory_is_refused(tiny_yaml, tmp_path, start_safs, run_safs):

@@ -171,6 +171,20 @@ GATES = [
     ("a sigmoid", lambda n, x: torch.sigmoid(n.fc(x)), [("sigmoid", "sigmoid")], []),
     ("a sigmoid times a number", lambda n, x: 2 * torch.sigmoid(n.fc(x)), [("sigmoid", "sigmoid")], []),
     ("a squared sigmoid", lambda n, x: square(torch.sigmoid(n.fc(x))), [("sigmoid", "sigmoid")], []),
+    ("a gate, scaled", lambda n, x: x * (2 * torch.sigmoid(n.fc(x))), [], ["sigmoid"]),
+    ("a gate, turned round", lambda n, x: x * (1 - torch.sigmoid(n.fc(x))), [], ["sigmoid"]),
+    ("a gate, dropped out", lambda n, x: x * F.dropout(torch.sigmoid(n.fc(x))), [], ["sigmoid"]),
+    ("a scaled and squared sigmoid", lambda n, x: square(2 * torch.sigmoid(n.fc(x))), [("sigmoid", "sigmoid")], []),
+    ("a hard gate", lambda n, x: x * (F.relu6(n.fc(x) + 3.0) / 6.0), [], ["hardsigmoid"]),
+    ("a hard gate, divided later", lambda n, x: x * F.relu6(3 + n.fc(x)) / 6, [], ["hardsigmoid"]),
+    ("hardswish, divided later", lambda n, x: x * F.relu6(x + 3, inplace=True) / 6, [("hardswish", "hardswish")], []),
+    ("hardswish, divided before", lambda n, x: F.relu6(x.add(3)) / 6 * x, [("hardswish", "hardswish")], []),
+    ("hardswish, by a sixth", lambda n, x: x * (F.relu6(x + 3) * (1 / 6)), [("hardswish", "hardswish")], []),
+    ("a shifted relu6", lambda n, x: F.relu6(n.fc(x) + 3) / 6, [("relu6", "relu6")], []),
+    ("another relu6", lambda n, x: x * F.relu6(n.fc(x) + 2) / 6, [("relu6", "relu6")], []),
+    ("mish", lambda n, x: x * torch.tanh(F.softplus(x)), [("mish", "mish")], []),
+    ("mish, the other way round", lambda n, x: F.softplus(x).tanh() * x, [("mish", "mish")], []),
+    ("no mish", lambda n, x: n.fc(x) * F.softplus(x).tanh(), [("softplus", "softplus"), ("tanh", "tanh")], []),
     ("relu times something", lambda n, x: x * F.relu(n.fc(x)), [("relu", "relu")], []),
 ]
 
@@ -189,6 +203,20 @@ def test_gates(function, sites, gates):
     result = found(function, fc=nn.Linear(3, 3))
     assert [(site.name, site.operator) for site in result] == sites
     assert [gate.operator for gate in result.gates] == gates
+
+
+@pytest.mark.parametrize(
+    "tail", [nn.Unflatten(1, (3, 1, 1)), nn.Sequential(nn.Identity(), nn.Dropout(), nn.Unflatten(1, (3, 1, 1)))]
+)
+def test_gates_through_modules(tail):
+    gate = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 3), nn.Sigmoid(), tail)
+    result = found(lambda net, x: x * net.gate(x), (3, 4, 4), gate=gate)
+    assert (result.original, [gate.operator for gate in result.gates]) == ((), ["sigmoid"])
+
+
+def test_a_layer_behind_a_sigmoid_makes_it_no_gate():
+    result = found(lambda net, x: x * net.fc(torch.sigmoid(net.fc(x))), fc=nn.Linear(3, 3))
+    assert (result.original, result.gates) == (("sigmoid",), ())
 
 
 def test_a_submodule_called_view_is_no_view():
@@ -232,6 +260,12 @@ class Branches(nn.Module):
 def test_data_dependent_control_flow_is_refused():
     with pytest.raises(SafsError, match=r"^Branches cannot be traced by torch\.fx \(.*\); its forward pass must not"):
         find_sites(Branches())
+
+
+def test_a_call_that_takes_no_stand_ins_is_not_called_a_branch():
+    with pytest.raises(SafsError, match=r"^Net cannot be traced by torch\.fx \(ones\(\).*\); it runs") as caught:
+        found(lambda net, x: torch.ones(x.shape[0], 1) * x)
+    assert "branch" not in str(caught.value)
 
 
 def test_wrong_input_shape_is_one_line_and_prints_nothing():

@@ -101,7 +101,8 @@ def test_the_journal_holds_every_trial_once(tiny_study, records):
 
 def test_the_run_directory_is_laid_out_as_designed(tiny_study, records):
     names = {path.name for path in tiny_study.iterdir()}
-    assert names == {"config.yaml", "journal.jsonl", "trials", "best", "summary.json", "report.html", "figures"}
+    made = {"config.yaml", "journal.jsonl", "trials", "best", "summary.json", "report.html", "figures"}
+    assert names == made | {"dense.safetensors"}
     best = {path.name for path in (tiny_study / "best").iterdir()}
     assert best == {"model.safetensors", "mask.safetensors", "activations.json"}
     for record in trials_of(records(tiny_study)):
@@ -475,14 +476,14 @@ def test_a_disk_that_fills_up_stops_a_study_that_can_be_resumed(phase, count, qu
     assert len(set(ids)) == len(ids)
 
 
-def test_a_score_that_is_not_finite_is_no_number_in_the_summary(quick, monkeypatch):
-    """A network with a finite training loss may overflow on a test image; JSON has no infinity."""
+def test_a_score_that_is_not_finite_is_a_failed_seed_and_no_accuracy(quick, monkeypatch):
+    """A network with a finite training loss may overflow on a test image: the argmax of NaN is no answer."""
     monkeypatch.setattr(safs.pipeline.assess, "evaluate", lambda *_: Score(loss=float("inf"), accuracy=0.25))
     summary, records = quick()
     row = summary["rows"][-1]
-    assert row["test_accuracy"]["mean"] == 25.0
-    assert row["test_loss"] == {"mean": None, "std": 0.0, "n": 0}
-    assert records[-1]["scores"]["safs"] == [{"seed": 0, "accuracy": 0.25, "loss": None}]
+    assert row["test_accuracy"] == row["test_loss"] == {"mean": None, "std": 0.0, "n": 0}
+    assert row["failed"] == 1
+    assert records[-1]["scores"]["safs"] == []
 
 
 def test_a_study_whose_results_were_lost_writes_them_anew(quick, tmp_path):

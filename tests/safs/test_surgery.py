@@ -535,3 +535,38 @@ def test_a_network_is_not_operated_on_twice():
         find_sites(network)
     with pytest.raises(SafsError, match="LeNet5 has 'safs_activations' already"):
         apply_assignment(network, ["relu"] * 4, sites=find_sites(LeNet5()))
+
+
+class WrittenOut(nn.Module):
+    """Mish, hardswish and a hard gate as networks write them out."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc, self.relu6 = nn.Linear(4, 4), nn.ReLU6(inplace=True)
+
+    def forward(self, x):
+        x = self.fc(x)
+        x = x * torch.tanh(F.softplus(x))
+        x = x * (self.relu6(self.fc(x) + 3) / 6)
+        return x * self.relu6(x + 3) / 6
+
+
+def test_activations_that_are_written_out_over_several_calls():
+    model, x = WrittenOut(), 3 * torch.randn(50, 4)
+    sites = find_sites(model, (4,))
+    assert (sites.original, [gate.operator for gate in sites.gates]) == (("mish", "hardswish"), ["hardsigmoid"])
+    assert [site.shape for site in sites] == [(4,), (4,)]
+    torch.testing.assert_close(apply_assignment(model, sites.original, sites=sites)(x), model(x))
+    torch.testing.assert_close(apply_assignment(model, sites.original, sites=sites, learn=True)(x), model(x))
+    h = model.fc(x).tanh()
+    gated = h * F.hardsigmoid(model.fc(h))
+    torch.testing.assert_close(apply_assignment(model, ("tanh", "relu"), sites=sites)(x), gated.relu())
+    assert list(apply_assignment(model, ("tanh", "relu"), sites=sites).state_dict()) == list(model.state_dict())
+
+
+def test_a_network_with_parametrised_weights():
+    model = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(3, 3)), nn.ReLU(), nn.Linear(3, 2))
+    x = torch.randn(5, 3)
+    network = apply_assignment(model, ("tanh",))
+    torch.testing.assert_close(network(x), model[2](model[0](x).tanh()))
+    assert set(network.state_dict()) == set(model.state_dict())

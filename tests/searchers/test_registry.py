@@ -22,7 +22,7 @@ def test_the_names_are_frozen_because_stored_configurations_use_them():
 
 def test_options_reach_the_searcher():
     assert option_names("lahc") == ["history"]
-    assert make_searcher("lahc", SPACE, 0, history=7).options()["history"] == 7
+    assert make_searcher("lahc", SPACE, 0, options={"history": 7}).options()["history"] == 7
 
 
 def test_an_unknown_searcher_raises_and_lists_the_choices():
@@ -33,4 +33,11 @@ def test_an_unknown_searcher_raises_and_lists_the_choices():
 @pytest.mark.parametrize(("name", "known"), [("lahc", "history"), ("random", "none")])
 def test_an_unknown_option_raises_and_lists_the_known_ones(name, known):
     with pytest.raises(SafsError, match=f"{name!r} has no option 'temperature'; known: {known}"):
-        make_searcher(name, SPACE, 0, temperature=1.0)
+        make_searcher(name, SPACE, 0, options={"temperature": 1.0})
+
+
+@pytest.mark.parametrize("option", ["start", "seed", "space", "name", "self"])
+@pytest.mark.parametrize("name", sorted(SEARCHERS))
+def test_an_option_called_like_an_argument_is_unknown_too(name, option):
+    with pytest.raises(SafsError, match=f"{name!r} has no option {option!r}"):
+        make_searcher(name, SPACE, 0, options={option: []})

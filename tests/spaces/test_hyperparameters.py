@@ -50,11 +50,6 @@ def test_ranges():
         assert sum(low <= rate < low + 1 for rate in rates) / len(rates) == pytest.approx(1 / 3, abs=0.06)
 
 
-def test_scale_lr_only_where_scales_are_learned():
-    space = hyperparameter_space(0, learn_scales=False)
-    assert set(space) == {"lr", "optimizer", "schedule", "momentum", "weight_decay"}
-
-
 def test_seed():
     draws = [hyperparameter_space(seed).sample_configuration(5) for seed in (1, 1, 2)]
     assert draws[0] == draws[1] != draws[2]

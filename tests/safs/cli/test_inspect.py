@@ -97,6 +97,12 @@ def test_a_checkpoint_of_another_network_is_one_line(pruned, refused):
         (["lenet5", "--input", "0,3"], "--input takes"),
         (["lenet5", "--kwarg", "classes"], "--kwarg takes"),
         (["lenet5", "--kwarg", "classes=3"], "could not be built"),
+        (["lenet5", "--kwarg", "seed=3"], "could not be built"),
+        (["lenet5", "--kwarg", "name=3"], "could not be built"),
+        (["lenet5", "--kwarg", "a=2020-13-45"], "--kwarg a is not valid YAML"),
+        (["lenet5", "--kwarg", "a=" + "[" * 5000], "--kwarg a is not valid YAML"),
+        (["lenet5", "--kwarg", "a={x: 1, x: 2}"], "'x' stands there twice"),
+        (["resnet18"], "Did you mean 'torchvision/resnet18'"),
     ],
 )
 def test_bad_arguments_are_one_line(arguments, message, refused):

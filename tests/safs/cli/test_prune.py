@@ -50,6 +50,8 @@ def test_a_file_that_exists_is_left_alone(dense, tmp_path, refused):
         (["--method", "magnitud"], "Did you mean 'magnitude'"),
         (["--scope", "globl"], "Did you mean 'global'"),
         (["--checkpoint", "absent.pt"], "no checkpoint"),
+        (["--input", "1,x"], "--input takes"),
+        (["--input", "3,28,28"], "does not take input of shape"),
     ],
 )
 def test_bad_arguments_are_one_line_and_write_nothing(flags, message, dense, tmp_path, refused):
@@ -64,6 +66,17 @@ def test_a_pruned_checkpoint_is_refused(dense, tmp_path, call_safs, refused):
     message = refused("prune", "lenet5", "--checkpoint", once, "--ratio", "0.5", "--out", twice)
     assert "pruned already" in message
     assert not twice.exists()
+
+
+def test_the_input_of_a_network_of_ones_own_can_be_given(tmp_path, call_safs):
+    """Only with the shape of its input is it known what the mask leaves connected."""
+    model, path = make_model("safs.models.lenet:LeNet5", seed=1), tmp_path / "dense.pt"
+    save_checkpoint(path, model, {})
+    flags = ["safs.models.lenet:LeNet5", "--checkpoint", path, "--ratio", "0.999"]
+    assert "logits" not in call_safs("prune", *flags, "--out", tmp_path / "a.pt")[2]
+    code, _, err = call_safs("prune", *flags, "--out", tmp_path / "b.pt", "--input", "1,28,28")
+    assert code == 0
+    assert "logits" in err
 
 
 def test_a_full_disk_is_one_line(dense, small_disk, fill, refused):

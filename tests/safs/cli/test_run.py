@@ -21,7 +21,7 @@ def test_a_whole_study_from_another_working_directory(tiny_yaml, tiny_study, tmp
     assert code == 0, err
     folder = away / "runs" / "tiny"
     assert (folder / "summary.json").read_bytes() == (tiny_study / "summary.json").read_bytes()
-    assert "SAFS" in out
+    assert "safs" in out
     assert out.rstrip().endswith(f"Report: {(folder / 'report.html').resolve()}")
     assert "SUCCEEDED" not in out
     assert "stage 2, safs: up to 6 trials" in err
@@ -47,6 +47,12 @@ def test_a_whole_study_from_another_working_directory(tiny_yaml, tiny_study, tmp
         (["data=mnist", "data.root=/absent"], "no data folder /absent"),
         (["model.pretrain=null", "model.checkpoint=absent.pt"], "no checkpoint at absent.pt"),
         (["seed"], "key=value"),
+        (["model.kwargs.seed=1"], "'lenet5' could not be built"),
+        (["stage1.options={start: []}"], "'lahc' has no option 'start'"),
+        (["stage1.options={seed: 1}"], "'lahc' has no option 'seed'"),
+        (["stage1.options={space: 1}"], "'lahc' has no option 'space'"),
+        (["stage1.options={name: x}"], "'lahc' has no option 'name'"),
+        (["seed=2020-13-45"], "--set seed is not valid YAML"),
         (["model.kwargs.num_classes=3"], "one logit for each of the 10 classes"),
     ],
     ids=str,

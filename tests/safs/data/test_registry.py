@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from safs.data.registry import load
+from safs.data.registry import check_files, load
 from safs.data.roots import VARIABLE, data_file, data_root
 from spaces.errors import SafsError
 
@@ -46,6 +46,7 @@ def test_a_file_that_may_not_be_read_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "MNIST" / "raw" / "t10k-images-idx3-ubyte"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"")
+    path.with_name("t10k-labels-idx1-ubyte").write_bytes(b"")
 
     def refuse(self):
         raise PermissionError(13, "Permission denied", str(self))
@@ -53,3 +54,13 @@ def test_a_file_that_may_not_be_read_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(type(path), "read_bytes", refuse)
     with pytest.raises(SafsError, match=f"'mnist' cannot be read: .*{path}"):
         load("mnist", "test", root=tmp_path, device="cpu")
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_missing_files_are_noticed_without_reading_any(name, tmp_path):
+    with pytest.raises(SafsError, match="There is no file"):
+        check_files(name, "test", root=tmp_path)
+
+
+def test_a_dataset_without_files_has_none_missing(tmp_path):
+    check_files("digits", "test", root=tmp_path / "absent")

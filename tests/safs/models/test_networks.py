@@ -18,7 +18,7 @@ def sites(model):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_shapes_and_gradients(name):
-    model = make_model(name, seed=0, num_classes=7)
+    model = make_model(name, {"num_classes": 7}, seed=0)
     logits = model(torch.randn(IMAGES.get(name, (2, 3, 32, 32)), generator=torch.Generator().manual_seed(0)))
     assert logits.shape == (2, 7)
     logits.logsumexp(1).sum().backward()
@@ -28,7 +28,7 @@ def test_shapes_and_gradients(name):
 def test_the_input_channels_can_be_chosen():
     for name in MODELS:
         shape = IMAGES.get(name, (2, 3, 32, 32))
-        assert make_model(name, seed=0, in_channels=2)(torch.zeros(2, 2, *shape[2:])).shape == (2, 10)
+        assert make_model(name, {"in_channels": 2}, seed=0)(torch.zeros(2, 2, *shape[2:])).shape == (2, 10)
 
 
 def test_lenet5():
@@ -52,7 +52,7 @@ def test_resnet18_calls_nine_modules_at_seventeen_sites():
     assert sites(model)[:3] == ["relu", "layer1.0.relu", "layer1.0.relu"]
     assert len(set(sites(model))) == 9
     # Torchvision's ResNet-18 but for its 7×7 stem and its 1000 classes.
-    torchvision = make_model("torchvision/resnet18", seed=0, num_classes=10)
+    torchvision = make_model("torchvision/resnet18", {"num_classes": 10}, seed=0)
     assert set(model.state_dict()) == set(torchvision.state_dict())
     assert sum(weights(torchvision)) - sum(weights(model)) == 64 * 3 * (49 - 9)
 

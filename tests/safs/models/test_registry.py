@@ -20,6 +20,7 @@ def project(tmp_path, monkeypatch):
         from torch import nn
         import torch
         def build(width=3): return nn.Linear(width, 2)
+        def named(name, seed, kwargs): return nn.Linear(len(name) + seed, kwargs)
         def fails(): raise RuntimeError("first line\\nsecond line")
         def number(): return 7
         constant = 7
@@ -45,11 +46,12 @@ def test_the_seed_alone_draws_the_weights(name):
 
 
 def test_torchvision_takes_arguments():
-    assert make_model("torchvision/squeezenet1_1", seed=0, num_classes=3)(torch.zeros(1, 3, 64, 64)).shape == (1, 3)
+    model = make_model("torchvision/squeezenet1_1", {"num_classes": 3}, seed=0)
+    assert model(torch.zeros(1, 3, 64, 64)).shape == (1, 3)
 
 
 def test_a_module_in_the_current_directory(project):
-    model = make_model("user_network:build", seed=0, width=4)
+    model = make_model("user_network:build", {"width": 4}, seed=0)
     assert isinstance(model, nn.Linear)
     assert model.in_features == 4
     assert sys.path[-1] == str(project)
@@ -58,10 +60,24 @@ def test_a_module_in_the_current_directory(project):
 
 
 @pytest.mark.usefixtures("project")
+def test_arguments_may_be_called_like_those_of_make_model():
+    model = make_model("user_network:named", {"name": "abc", "seed": 4, "kwargs": 5}, seed=0)
+    assert (model.in_features, model.out_features) == (7, 5)
+    for name in ("lenet5", "torchvision/squeezenet1_1"):
+        for argument in ("name", "seed", "weights"):
+            with pytest.raises(SafsError, match=f"{name!r} could not be built: TypeError.*{argument}"):
+                make_model(name, {argument: 1}, seed=0)
+
+
+@pytest.mark.usefixtures("project")
 @pytest.mark.parametrize(
     ("name", "message"),
     [
         ("lenet", "Unknown model 'lenet'. Did you mean 'lenet5'.*package.module:factory.*torchvision/NAME"),
+        ("resnet18", "Unknown model 'resnet18'. Did you mean 'torchvision/resnet18'.*Choices: lenet5, "),
+        ("resnet", "Did you mean 'torchvision/resnet18'"),
+        ("resnet20", "Did you mean 'resnet20-cifar'"),
+        ("", "Unknown model ''. Choices"),
         ("torchvision/resnet19", "Unknown torchvision model 'resnet19'. Did you mean 'resnet1"),
         ("torchvision/", "Unknown torchvision model ''"),
         ("no_such_module:build", "cannot import 'no_such_module': ModuleNotFoundError"),
@@ -81,11 +97,11 @@ def test_bad_names_are_refused_in_one_line(name, message):
 
 def test_an_argument_the_factory_does_not_take_is_refused():
     with pytest.raises(SafsError, match=r"'lenet5' could not be built: TypeError.*colour"):
-        make_model("lenet5", seed=0, colour="red")
+        make_model("lenet5", {"colour": "red"}, seed=0)
 
 
 def test_a_failed_build_leaves_the_random_state_alone():
     state = torch.get_rng_state()
     with pytest.raises(SafsError):
-        make_model("torchvision/resnet18", seed=3, no_such=1)
+        make_model("torchvision/resnet18", {"no_such": 1}, seed=3)
     assert torch.equal(state, torch.get_rng_state())
