@@ -61,6 +61,10 @@ class Runner:
             return False
         return not spec.keep or outcome.cost is None or network_path(self.folder, spec).exists()
 
+    def outcome(self, spec: TrialSpec) -> TrialOutcome:
+        """Return the outcome of a trial that has ended."""
+        return self._outcomes[spec.id]
+
     def run(self, phase: str, specs: Sequence[TrialSpec]) -> list[TrialOutcome]:
         """Return the outcomes of trials, in their order; those that are known cost nothing."""
         waiting = []

@@ -107,8 +107,7 @@ class Study:
 
     def _write_best(self, problem: Problem, specs: list[TrialSpec], runner: Runner) -> None:
         """Export the seed with the lowest training loss; the test data has no say in it."""
-        outcomes = runner.run("final", specs)
-        costs = {spec: outcome.cost for spec, outcome in zip(specs, outcomes, strict=True) if outcome.cost is not None}
+        costs = {spec: cost for spec in specs if (cost := runner.outcome(spec).cost) is not None}
         if not costs:
             return
         spec = min(costs, key=lambda spec: costs[spec])

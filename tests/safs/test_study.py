@@ -457,7 +457,7 @@ class At(Silent):
             self.action()
 
 
-@pytest.mark.parametrize(("phase", "count"), [("dense", 1), ("stage1", 4), ("stage2", 3), ("final", 1), ("final", 6)])
+@pytest.mark.parametrize(("phase", "count"), [("dense", 1), ("stage1", 4), ("stage2", 3), ("final", 1), ("final", 5)])
 def test_a_disk_that_fills_up_stops_a_study_that_can_be_resumed(phase, count, quick, tiny_values, small_disk, fill):
     """The log of the next trial, its network, or the record of the test: whatever is written next."""
     reference, _ = quick("reference")
