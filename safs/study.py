@@ -150,8 +150,8 @@ def _check_inputs(journal: Journal, inputs: dict[str, Any]) -> None:
         journal.append({"kind": "inputs", **inputs})
         return
     for name, value in inputs.items():
-        if recorded[name] != value:
+        if recorded.get(name) != value:
             raise SafsError(
-                f"The study was begun with {name} {recorded[name]}, but now finds {value}; "
+                f"The study was begun with {name} {recorded.get(name)}, but now finds {value}; "
                 "restore it, or start anew in another run directory."
             )

@@ -11,8 +11,6 @@ from safs.runner import Observer, Runner
 from safs.spec import TrialSpec
 from safs.trial import Problem
 
-TRAINED_ROWS = ("vanilla", "srelu", "best_single", "stage1", "stage2", "safs")
-
 
 def row_specs(
     config: Config, problem: Problem, stage1: Stage1, original_tuned: Stage2, searched_tuned: Stage2
