@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from safs.version import __version__
 
 if TYPE_CHECKING:
-    from safs.config import Config
+    from safs.config.schema import Config
     from safs.export import load_best
     from safs.sites import find_sites
     from safs.study import Study
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Config", "SiteChoice", "Study", "__version__", "apply_assignment", "find_sites", "load_best"]
 
 _MODULES = {
-    "Config": "safs.config",
+    "Config": "safs.config.schema",
     "SiteChoice": "safs.surgery",
     "Study": "safs.study",
     "apply_assignment": "safs.surgery",

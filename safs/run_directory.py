@@ -6,42 +6,66 @@ import difflib
 import re
 from pathlib import Path
 
-from safs.config import Config
+from safs.config.schema import Config
 from safs.files import write_atomically
+from safs.journal import Journal
 from safs.spec import TrialSpec
 from spaces.errors import SafsError
 
+_CONFIG = "config.yaml"
+_JOURNAL = "journal.jsonl"
 _LEFTOVER = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
 """What `write_atomically` leaves of a file when the process is killed."""
 
 
-def open_run_directory(folder: Path, config: Config, *, resume: bool) -> None:
-    """Make a run directory, or check that it may be continued.
+def open_run_directory(folder: Path, config: Config, *, resume: bool) -> Journal:
+    """Make a run directory, or check that it may be continued; return its journal, held by this process.
+
+    What a killed process had not finished to write is removed.
 
     Raises:
-        SafsError: if it is not empty and `resume` was not asked for, if it is no run directory, or if it is of
-            another config (with the difference). Resuming where there is nothing yet begins.
+        SafsError: if it is not empty and `resume` was not asked for, if it is no run directory, if it is of another
+            config (with the difference), or if another process holds it. Resuming where there is nothing yet begins.
     """
-    recorded = folder / "config.yaml"
+    text = config.to_yaml()
+    _check(folder, text, resume)
+    folder.mkdir(parents=True, exist_ok=True)
+    journal = Journal(folder / _JOURNAL)
+    try:
+        _check(folder, text, resume)  # again: another process may have begun here before this one held the journal
+        if not (folder / _CONFIG).exists():
+            write_atomically(folder / _CONFIG, text)
+        _remove_leftovers(folder)
+    except BaseException:
+        journal.close()
+        raise
+    return journal
+
+
+def _check(folder: Path, text: str, resume: bool) -> None:
+    """Check that a study of the config `text` may run in a folder, and touch nothing."""
     if folder.exists() and not folder.is_dir():
         raise SafsError(f"The run directory {folder} must be a folder, but is a file.")
-    occupied = folder.is_dir() and any(not _LEFTOVER.fullmatch(path.name) for path in folder.iterdir())
-    if occupied and not resume:
+    if not folder.is_dir() or all(_holds_nothing(path) for path in folder.iterdir()):
+        return
+    if not resume:
         raise SafsError(f"The run directory {folder} is not empty; continue it with --resume, or name another.")
-    if occupied and not recorded.exists():
-        raise SafsError(f"{folder} is no run directory: it has no config.yaml.")
-    text = config.to_yaml()
-    if not occupied:
-        write_atomically(recorded, text)
-    elif recorded.read_text(encoding="utf-8") != text:
+    recorded = folder / _CONFIG
+    if not recorded.exists():
+        raise SafsError(f"{folder} is no run directory: it has no {_CONFIG}.")
+    if recorded.read_text(encoding="utf-8") != text:
         raise SafsError(
             f"The run directory {folder} is of another config, and is left as it is; the difference "
             f"(- there, + now):\n{_difference(recorded.read_text(encoding='utf-8'), text)}"
         )
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove what a killed process had not finished to write; only for who holds the lock of the journal."""
+def _holds_nothing(path: Path) -> bool:
+    """Return whether a file is all that a process left that was killed before it had written anything."""
+    return bool(_LEFTOVER.fullmatch(path.name)) or (path.name == _JOURNAL and path.stat().st_size == 0)
+
+
+def _remove_leftovers(folder: Path) -> None:
     for path in folder.rglob(".*.tmp"):
         if _LEFTOVER.fullmatch(path.name) and path.is_file():
             path.unlink()

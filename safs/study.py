@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import closing
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save
 
-from safs.config import Config
+from safs.config.schema import Config
 from safs.describe import dense_flops, describe
 from safs.engines.registry import find_engine
 from safs.export import write_best
@@ -23,7 +24,7 @@ from safs.pipeline.rows import row_specs, train_rows
 from safs.pipeline.stage1 import NoValidTrialError, search_operators
 from safs.pipeline.stage2 import tune
 from safs.report.page import write_report
-from safs.run_directory import log_path, open_run_directory, remove_leftovers
+from safs.run_directory import log_path, open_run_directory
 from safs.runner import Observer, Runner, Silent, network_path
 from safs.spec import TrialSpec
 from safs.storage import storing
@@ -65,17 +66,15 @@ class Study:
         initial = untrained(self.config)
         inputs = self._inputs(initial)
         engine = find_engine(self.config.resources.engine)(partial(log_path, self.folder))
-        try:
-            with storing(self.folder):
-                open_run_directory(self.folder, self.config, resume=resume)
-                with Journal(self.folder / "journal.jsonl") as journal:
-                    _check_inputs(journal, inputs)
-                    remove_leftovers(self.folder)  # the journal is locked: nobody is writing them
-                    runner = Runner(engine, journal, self.folder, self._observer)
-                    prepared = prepare(self.config, initial, engine, runner)
-                    return self._search(prepared, runner, journal)
-        finally:
-            engine.close()
+        with (
+            closing(engine),
+            storing(self.folder),
+            open_run_directory(self.folder, self.config, resume=resume) as journal,
+        ):
+            _check_inputs(journal, inputs)
+            runner = Runner(engine, journal, self.folder, self._observer)
+            prepared = prepare(self.config, initial, engine, runner)
+            return self._search(prepared, runner, journal)
 
     def _search(self, prepared: Prepared, runner: Runner, journal: Journal) -> dict[str, Any]:
         config, problem = self.config, prepared.problem

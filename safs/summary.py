@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from safs.config import Config
+from safs.config.schema import Config
 from safs.describe import extra_parameters
 from safs.pipeline.assess import Scores
 from safs.pipeline.stage1 import Stage1
@@ -66,7 +66,7 @@ def summarise(
         "rows": table,
         "epochs": config.train.epochs,
         "seeds": config.report.seeds,
-        "best_single": stage1.best_single[0],
+        "best_single": stage1.best_single[0] if stage1.best_single else None,
         "assignment": dict(zip(problem.sites.names, stage1.assignment, strict=True)),
         "stage1_cost": stage1.cost,
         "stage2": {

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from safs.cli.inspect_command import inspect_network
+from safs.cli.interrupts import INTERRUPTED, quitting
 from safs.cli.prune_command import prune_checkpoint
 from safs.cli.report_command import report
 from safs.cli.run_command import demo, run
@@ -49,7 +50,10 @@ app.command("report")(report)
 def main() -> None:
     """Run the command line and exit: bad input is one line on stderr, never a traceback."""
     try:
-        app()
+        with quitting():
+            app()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     except SafsError as error:
         typer.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)

@@ -47,7 +47,7 @@ RunDirOption = Annotated[
 
 def parse_kwargs(pairs: list[str] | None) -> dict[str, Any]:
     """Return `key=value` pairs as a dict, each value read as YAML."""
-    from safs.config import parse_yaml
+    from safs.config.yaml_input import parse_yaml
 
     kwargs: dict[str, Any] = {}
     for pair in pairs or ():

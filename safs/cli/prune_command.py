@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from safs.cli.interrupts import raising
 from safs.cli.options import InputOption, KwargOption, ModelArgument, TrustPickleOption, parse_kwargs, parse_shape
 from spaces.errors import SafsError
 
@@ -41,7 +42,7 @@ def prune_checkpoint(
     apply_mask(network, mask)
     shape = shape or usual_input_shape(model)
     described = describe(model, network, find_sites(network, shape), mask, shape)
-    with storing(out):
+    with raising(), storing(out):
         save_checkpoint(out, network, mask)
     kept = described["mask"]
     typer.echo(f"{out}: {kept['nonzero']:,} of {kept['total']:,} weights kept, sparsity {100 * kept['sparsity']:.2f} %")

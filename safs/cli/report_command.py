@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from safs.cli.interrupts import raising
 from safs.cli.options import Output, OutputOption
 
 
@@ -20,7 +21,8 @@ def report(
     from safs.summary import read_summary
 
     summary = read_summary(run_dir)
-    page = write_report(run_dir)
+    with raising():
+        page = write_report(run_dir)
     if output is Output.JSON:
         typer.echo(json.dumps(summary, indent=2, ensure_ascii=False))
     else:

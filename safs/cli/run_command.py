@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import itertools
 import shlex
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from safs.cli.interrupts import INTERRUPTED, raising
 from safs.cli.options import RunDirOption, SettingsOption
 
 if TYPE_CHECKING:
-    from safs.config import Config
-
-INTERRUPTED = 130
+    from safs.config.schema import Config
 
 
 def run(
@@ -29,7 +24,7 @@ def run(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a study that was interrupted.")] = False,
 ) -> None:
     """Run the study in a config file: both stages, the baselines, the report."""
-    from safs.config import Config
+    from safs.config.schema import Config
 
     checked = Config.from_yaml(config, settings or ())
     folder = run_dir or Path("runs") / config.stem
@@ -43,7 +38,7 @@ def demo(
     ] = None,
 ) -> None:
     """Recover a 98 % pruned LeNet-5 on scikit-learn's handwritten digits: the main job in a few minutes."""
-    from safs.config import Config
+    from safs.config.schema import Config
 
     packaged = files("safs") / "demo.yaml"
     checked = Config.from_yaml(Path(str(packaged)), settings or ())
@@ -62,7 +57,7 @@ def _run(config: Config, folder: Path, resume: bool) -> None:
     from safs.study import Study
 
     try:
-        with _sigterm_as_interrupt(), progress() as observer:
+        with raising(), progress() as observer:
             summary = Study(config, folder, observer).run(resume=resume)
     except KeyboardInterrupt:
         begun = folder / "config.yaml"
@@ -74,17 +69,3 @@ def _run(config: Config, folder: Path, resume: bool) -> None:
             )
         raise typer.Exit(INTERRUPTED) from None
     print_result(summary, folder / "report.html")
-
-
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM (a scheduler's preemption) end a study as Ctrl-C does."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)

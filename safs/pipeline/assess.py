@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from safs.config import Config
+from safs.config.schema import Config
 from safs.data.registry import load
 from safs.journal import Journal
 from safs.masks import violations

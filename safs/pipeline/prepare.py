@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from safs.checkpoints import load_into
-from safs.config import Config
+from safs.config.schema import Config
 from safs.data.dataset import Data
 from safs.data.registry import check_files, load
 from safs.data.splits import folds

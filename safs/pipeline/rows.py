@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from safs.config import Config
+from safs.config.schema import Config
 from safs.pipeline.stage1 import Stage1
 from safs.pipeline.stage2 import Stage2
 from safs.runner import Observer, Runner
@@ -15,7 +15,10 @@ from safs.trial import Problem
 def row_specs(
     config: Config, problem: Problem, stage1: Stage1, original_tuned: Stage2, searched_tuned: Stage2
 ) -> dict[str, list[TrialSpec]]:
-    """Return for each trained row of invariant 9 its trials, one per seed."""
+    """Return for each trained row of invariant 9 its trials, one per seed.
+
+    There is no row best_single if no single operator trained at every site.
+    """
     original = problem.sites.original
     vanilla = TrialSpec(network="pruned", assignment=original, protocol=config.train, study_seed=config.seed, keep=True)
     per_channel = config.stage2.scales == "channel"
@@ -23,7 +26,7 @@ def row_specs(
     rows = {
         "vanilla": vanilla,
         "srelu": replace(vanilla, assignment=("srelu",) * len(original)),
-        "best_single": replace(vanilla, assignment=stage1.best_single),
+        "best_single": replace(vanilla, assignment=stage1.best_single) if stage1.best_single else None,
         "stage1": replace(vanilla, assignment=stage1.assignment),
         "stage2": replace(learned, protocol=config.train.tuned(original_tuned.hyperparameters)),
         "safs": replace(
@@ -33,7 +36,7 @@ def row_specs(
         ),
     }
     seeds = range(config.seed, config.seed + config.report.seeds)
-    return {name: [replace(spec, study_seed=seed) for seed in seeds] for name, spec in rows.items()}
+    return {name: [replace(spec, study_seed=seed) for seed in seeds] for name, spec in rows.items() if spec}
 
 
 def train_rows(rows: dict[str, list[TrialSpec]], runner: Runner, observer: Observer) -> None:

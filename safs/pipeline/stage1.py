@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from safs.config import Config
+from safs.config.schema import Config
 from safs.outcome import TrialOutcome
 from safs.runner import Observer, Runner
 from safs.spec import TrialSpec
@@ -27,12 +27,12 @@ class Stage1:
     """What stage 1 found.
 
     Attributes:
-        best_single: the best operator that is the same at every site.
+        best_single: the best operator that is the same at every site, or None if none of them trained.
         assignment: the best assignment.
         cost: its cost.
     """
 
-    best_single: Assignment
+    best_single: Assignment | None
     assignment: Assignment
     cost: float
 
@@ -71,7 +71,7 @@ def search_operators(config: Config, problem: Problem, runner: Runner, observer:
         searcher.tell(suggestion.id, Outcome(outcome.cost))
         costs |= _costs([suggestion.assignment], [outcome])
         spent += suggestion.assignment not in free
-    if best_single is None or not costs:
+    if not costs:
         raise NoValidTrialError(
             "Stage 1 spent its budget without a valid trial: see trials/*/log.txt; a lower `train.lr` or other "
             "`stage1.operators` may help."

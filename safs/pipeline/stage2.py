@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
-from safs.config import Config
+from safs.config.schema import Config
 from safs.hpo import smac_search
 from safs.pipeline.stage1 import NoValidTrialError
 from safs.protocol import Protocol

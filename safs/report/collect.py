@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from safs.config import Config
+from safs.config.schema import Config
 from safs.outcome import TrialOutcome
 from safs.protocol import Protocol
 from safs.report.rows import Row, read_rows

@@ -89,7 +89,9 @@ def _certainty(over: Gain, seeds: int) -> str:
 def _over_best_single(run: Run) -> list[str]:
     over = gain(run.rows.get("safs"), run.rows.get("best_single"))
     if over is None:
-        return []
+        return ["No single operator trained at every site, so that there is no such baseline."] * (
+            "best_single" not in run.rows
+        )
     name = run.summary.get("best_single", "the best one")
     simple = f"Simply putting {name} at every site reaches {text.accuracy(run.rows['best_single'])}"
     if over.points <= 0:

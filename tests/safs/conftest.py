@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from safs.config import Config
+from safs.config.schema import Config
 from safs.data import digits
 from safs.data.dataset import Data
 from safs.data.registry import DATASETS

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from safs.config import (
+from safs.config.schema import (
     Config,
     DataConfig,
     ModelConfig,
@@ -14,8 +14,8 @@ from safs.config import (
     ResourcesConfig,
     Stage1Config,
     Stage2Config,
-    parse_yaml,
 )
+from safs.config.yaml_input import parse_yaml
 from safs.engines.base import Engine
 from safs.engines.registry import ENGINES, find_engine
 from safs.protocol import Protocol

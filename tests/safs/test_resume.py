@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 import safs.study
-from safs.config import Config
-from safs.run_directory import open_run_directory, remove_leftovers
+from safs.config.schema import Config
+from safs.journal import Journal
+from safs.run_directory import open_run_directory
 from safs.runner import Silent
 from safs.study import Study
 from spaces.errors import SafsError
@@ -129,6 +130,18 @@ def test_a_finished_study_is_not_run_again(finished, tiny_yaml, call_safs, monke
     assert {name: (finished / name).read_bytes() for name in before} == before
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_that_is_interrupted_while_it_imports_ends_at_once(start_safs, tiny_yaml, tmp_path, number):
+    process = start_safs("run", tiny_yaml, "--run-dir", tmp_path / "run")
+    while "libtorch" not in Path(f"/proc/{process.pid}/maps").read_text():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, "", "Interrupted.\n")
+    assert not (tmp_path / "run").exists()
+
+
 def test_interrupted_studies_say_how_to_go_on_and_that_works(tiny_yaml, tiny_study, tmp_path, start_safs):
     """Ctrl-C, then SIGTERM as a scheduler sends it; each time by the command that was printed."""
     folder = tmp_path / "a run"
@@ -167,10 +180,21 @@ def killed_while_writing(path):
 def test_a_study_that_was_killed_before_its_first_file_begins(resume, tiny_values, tmp_path):
     folder, config = tmp_path / "run", Config.from_mapping(tiny_values())
     leftover = killed_while_writing(folder / "config.yaml")
-    open_run_directory(folder, config, resume=resume)
+    (folder / "journal.jsonl").touch()
+    open_run_directory(folder, config, resume=resume).close()
     assert (folder / "config.yaml").read_text() == config.to_yaml()
-    remove_leftovers(folder)
     assert not leftover.exists()
+
+
+def test_of_two_first_starts_one_is_refused(tiny_values, tmp_path):
+    first, second = Config.from_mapping(tiny_values()), Config.from_mapping(tiny_values(seed=7))
+    held = Journal(tmp_path / "journal.jsonl")  # the first process, before it has written its config
+    with pytest.raises(SafsError, match="Another process is running this study"):
+        open_run_directory(tmp_path, second, resume=True)
+    assert not (tmp_path / "config.yaml").exists()
+    held.close()
+    with open_run_directory(tmp_path, first, resume=False):
+        assert (tmp_path / "config.yaml").read_text() == first.to_yaml()
 
 
 def test_only_ones_own_leftovers_are_passed_over(tiny_values, tmp_path):

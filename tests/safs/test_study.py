@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,14 +11,17 @@ import safs.pipeline.assess
 import safs.pipeline.stage1
 import safs.study
 from safs.checkpoints import save_checkpoint
-from safs.config import Config
+from safs.config.schema import Config
 from safs.data import digits
 from safs.data.registry import DATASETS
 from safs.data.registry import load as load_data
+from safs.engines.inline import InlineEngine
+from safs.engines.registry import ENGINES
 from safs.export import load_best
 from safs.journal import Journal
 from safs.masks import apply_mask, violations
 from safs.models.registry import make_model
+from safs.outcome import Reason, Status, TrialOutcome
 from safs.pipeline.stage1 import NoValidTrialError
 from safs.pruning import prune
 from safs.runner import Silent
@@ -237,6 +241,33 @@ def test_a_searcher_is_told_of_failures_and_the_study_goes_on(quick, spy_searche
     assert failed["outcome"]["cost"] is None
     assert "NonFiniteLossError" in failed["outcome"]["traceback"]
     assert summary["best_single"] == "tanh"
+
+
+class OnlyMixed(InlineEngine):
+    """An engine on which every assignment of one operator everywhere fails in stage 1."""
+
+    def poll(self):
+        finished = super().poll()
+        if len(set(finished.spec.assignment)) > 1 or finished.spec.keep or finished.spec.learn:
+            return finished
+        failed = TrialOutcome(Status.FAILED, None, Reason.NAN, "made to fail", {}, 0.0)
+        return replace(finished, outcome=failed)
+
+
+def test_a_mixed_assignment_is_found_where_no_single_operator_trains(tiny_values, few, tmp_path, monkeypatch):
+    monkeypatch.setitem(ENGINES, "only-mixed", f"{__name__}:OnlyMixed")
+    values = tiny_values(
+        resources={"engine": "only-mixed"},
+        stage2={"trials": 2},
+        data="few",
+        report={"seeds": 1},
+        stage1={"iterations": 4},
+    )
+    summary = Study(Config.from_mapping(values), tmp_path / "run").run()
+    assert summary["best_single"] is None
+    assert len(set(summary["assignment"].values())) > 1
+    assert "best_single" not in {row["name"] for row in summary["rows"]}
+    assert "No single operator trained at every site" in (tmp_path / "run" / "report.html").read_text()
 
 
 NEVER = {"optimizer": "sgd", "lr": 1e6, "schedule": "constant", "batch_size": 32}

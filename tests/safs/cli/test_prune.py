@@ -94,7 +94,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(dense, tmp_path, refused):
 
 def test_what_is_pruned_can_be_inspected_and_run(dense, tmp_path, tiny_values, call_safs, few, monkeypatch):
     import safs.study
-    from safs.config import Config
+    from safs.config.schema import Config
     from safs.study import Study
 
     monkeypatch.setattr(safs.study, "write_report", lambda folder: None)

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from safs.config import Config
+from safs.config.schema import Config
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from safs.config import Config
+from safs.config.schema import Config
 from safs.files import to_json
 from safs.outcome import Reason, Status, TrialOutcome
 from safs.spec import TrialSpec

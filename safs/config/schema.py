@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,13 +20,15 @@ from pydantic import (
     model_validator,
 )
 
+from safs.config.wording import explain
+from safs.config.yaml_input import lay_over, named, read_yaml
 from safs.data.registry import DATASETS
 from safs.engines.registry import ENGINES
 from safs.protocol import Protocol
 from safs.pruning import METHODS
 from searchers.registry import SEARCHERS, make_searcher
 from spaces.assignment import AssignmentSpace
-from spaces.errors import SafsError, lookup, nearest_name
+from spaces.errors import SafsError, lookup
 from spaces.operators import PAPER_OPERATORS, get_operator
 
 
@@ -188,18 +189,13 @@ class ReportConfig(_Section):
     seeds: Annotated[int, Field(ge=1, le=2**16)] = 3
 
 
-def _named(value: Any) -> Any:
-    """Read `model: lenet5` as `model: {name: lenet5}`."""
-    return {"name": value} if isinstance(value, str) else value
-
-
 class Config(_Section):
     """A whole study. `train` is the vanilla protocol: what all rows of the report but the tuned ones use."""
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
     seed: Annotated[int, Field(ge=0, lt=2**32 - 2**16)] = 0  # SMAC takes 32 bits; repetitions count on from it
-    model: Annotated[ModelConfig, BeforeValidator(_named)]
-    data: Annotated[DataConfig, BeforeValidator(_named)]
+    model: Annotated[ModelConfig, BeforeValidator(named)]
+    data: Annotated[DataConfig, BeforeValidator(named)]
     prune: PruneConfig | None = None
     train: _Protocol
     stage1: Stage1Config = Stage1Config()
@@ -223,7 +219,7 @@ class Config(_Section):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise SafsError(_explain(error, cls)) from None
+            raise SafsError(explain(error, cls)) from None
 
     @classmethod
     def from_yaml(cls, path: Path, settings: Sequence[str] = ()) -> Config:
@@ -234,109 +230,10 @@ class Config(_Section):
         """
         values = read_yaml(path)
         for setting in settings:
-            _lay_over(values, setting)
+            lay_over(values, setting)
         return cls.from_mapping(values)
 
     def to_yaml(self) -> str:
         """Return the config as YAML, every default written out."""
         values = self.model_dump(mode="json", by_alias=True)
         return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Return the mapping in a YAML file; SafsError if there is none."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise SafsError(f"There is no config at {path}.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SafsError(f"The config {path} cannot be read: {error}.") from None
-    values = parse_yaml(text, f"The config {path}")
-    if not isinstance(values, dict):
-        raise SafsError(
-            f"The config {path} must be a YAML mapping of keys to values, but is a {type(values).__name__}."
-        )
-    return values
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice in a mapping, of which YAML's own loader silently takes the last."""
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in seen:
-                raise yaml.MarkedYAMLError(None, None, f"the key {key.value!r} stands there twice", key.start_mark)
-            seen.add((key.tag, str(key.value)))
-        return node
-
-
-def parse_yaml(text: str, what: str) -> Any:
-    """Return the value that a YAML text holds.
-
-    Raises:
-        SafsError: if there is none; it begins with `what`, the name of the text.
-    """
-    try:
-        return yaml.load(text, _Loader)
-    except Exception as error:  # PyYAML reads dates, numbers and tags by functions that raise anything
-        raise SafsError(f"{what} is not valid YAML: {' '.join(str(error).split())[:300]}.") from error
-
-
-def _lay_over(values: dict[str, Any], setting: str) -> None:
-    key, equals, text = setting.partition("=")
-    if not equals or not key:
-        raise SafsError(f"--set takes key=value, such as stage1.iterations=5, but got {setting!r}.")
-    *path, last = key.split(".")
-    for part in path:
-        inner = _named(values.get(part))
-        if inner is None:
-            inner = {}
-        if not isinstance(inner, dict):
-            raise SafsError(f"--set {setting}: {part!r} is a value, not a section.")
-        values[part] = dict(inner)
-        values = values[part]
-    values[last] = parse_yaml(text, f"The value of --set {key}")
-
-
-def _explain(error: ValidationError, root: type[BaseModel]) -> str:
-    """Return the first problem of a validation as one sentence."""
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
-    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        *path, key = first["loc"]
-        known = _fields(root, [str(part) for part in path])
-        nearest = nearest_name(key, known)
-        hint = f" did you mean {nearest!r}?" if nearest else ""
-        return f"Unknown key {place!r} in the config;{hint} known here: {', '.join(known)}."
-    if first["type"] == "missing":
-        return f"The config lacks {place!r}."
-    message = first["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(first["input"], dict) else f", but got {_shown(first['input'])}"
-    return f"{f'Config key {place!r}' if place else 'The config'}: {message[:1].lower()}{message[1:]}{given}."
-
-
-def _shown(value: Any) -> str:
-    try:
-        text = repr(value)
-    except ValueError:  # Python writes no integer of more than 4300 digits
-        return "a number of thousands of digits"
-    return text if len(text) <= 100 else f"{text[:100]}…"
-
-
-def _fields(root: type[Any], path: Sequence[str]) -> list[str]:
-    """Return the keys that the section at `path` may have."""
-    sections: dict[str, type[Any]] = {
-        "model": ModelConfig,
-        "data": DataConfig,
-        "prune": PruneConfig,
-        "stage1": Stage1Config,
-        "stage2": Stage2Config,
-        "resources": ResourcesConfig,
-        "report": ReportConfig,
-    }
-    if path and path[-1] in ("train", "pretrain"):
-        return [field.name for field in dataclasses.fields(Protocol)]
-    section = sections.get(path[-1], root) if path else root
-    return [field.alias or name for name, field in section.model_fields.items()]

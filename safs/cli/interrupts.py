@@ -1,0 +1,46 @@
+"""What Ctrl-C (SIGINT) and a scheduler's preemption (SIGTERM) do: both end a command with exit code 130."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+INTERRUPTED = 130
+
+
+def _quit(number: int, frame: FrameType | None) -> None:
+    os.write(2, b"Interrupted.\n")
+    os._exit(INTERRUPTED)
+
+
+def _raise(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def quitting() -> Iterator[None]:
+    """End the process at once: for what writes nothing, such as imports, some of which swallow an exception."""
+    with _handling(_quit):
+        yield
+
+
+@contextmanager
+def raising() -> Iterator[None]:
+    """Raise KeyboardInterrupt: for what has something to clean up."""
+    with _handling(_raise):
+        yield
+
+
+@contextmanager
+def _handling(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    previous = [signal.signal(number, handler) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, before in zip(numbers, previous, strict=True):
+            signal.signal(number, before)

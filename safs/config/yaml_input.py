@@ -1,0 +1,77 @@
+"""YAML as people write it into configs and `--set`: read strictly, and laid over one another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from spaces.errors import SafsError
+
+
+def named(value: Any) -> Any:
+    """Read `model: lenet5` as `model: {name: lenet5}`."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file; SafsError if there is none."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise SafsError(f"There is no config at {path}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SafsError(f"The config {path} cannot be read: {error}.") from None
+    values = parse_yaml(text, f"The config {path}")
+    if not isinstance(values, dict):
+        raise SafsError(
+            f"The config {path} must be a YAML mapping of keys to values, but is a {type(values).__name__}."
+        )
+    return values
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice in a mapping, of which YAML's own loader silently takes the last."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in seen:
+                raise yaml.MarkedYAMLError(None, None, f"the key {key.value!r} stands there twice", key.start_mark)
+            seen.add((key.tag, str(key.value)))
+        return node
+
+
+def parse_yaml(text: str, what: str) -> Any:
+    """Return the value that a YAML text holds.
+
+    Raises:
+        SafsError: if there is none; it begins with `what`, the name of the text.
+    """
+    try:
+        return yaml.load(text, _Loader)
+    except Exception as error:  # PyYAML reads dates, numbers and tags by functions that raise anything
+        raise SafsError(f"{what} is not valid YAML: {' '.join(str(error).split())[:300]}.") from error
+
+
+def lay_over(values: dict[str, Any], setting: str) -> None:
+    """Set one value of a config in place, by a setting such as "stage1.iterations=5".
+
+    Raises:
+        SafsError: if it is no key=value, its value is no YAML, or it goes into something that is no section.
+    """
+    key, equals, text = setting.partition("=")
+    if not equals or not key:
+        raise SafsError(f"--set takes key=value, such as stage1.iterations=5, but got {setting!r}.")
+    *path, last = key.split(".")
+    for part in path:
+        inner = named(values.get(part))
+        if inner is None:
+            inner = {}
+        if not isinstance(inner, dict):
+            raise SafsError(f"--set {setting}: {part!r} is a value, not a section.")
+        values[part] = dict(inner)
+        values = values[part]
+    values[last] = parse_yaml(text, f"The value of --set {key}")
