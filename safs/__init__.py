@@ -12,12 +12,21 @@ from safs.version import __version__
 
 if TYPE_CHECKING:
     from safs.config.schema import Config
-    from safs.export import load_best
+    from safs.export import load_best, load_exported
     from safs.sites import find_sites
     from safs.study import Study
     from safs.surgery import SiteChoice, apply_assignment
 
-__all__ = ["Config", "SiteChoice", "Study", "__version__", "apply_assignment", "find_sites", "load_best"]
+__all__ = [
+    "Config",
+    "SiteChoice",
+    "Study",
+    "__version__",
+    "apply_assignment",
+    "find_sites",
+    "load_best",
+    "load_exported",
+]
 
 _MODULES = {
     "Config": "safs.config.schema",
@@ -26,6 +35,7 @@ _MODULES = {
     "apply_assignment": "safs.surgery",
     "find_sites": "safs.sites",
     "load_best": "safs.export",
+    "load_exported": "safs.export",
 }
 
 

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import forward_ad
+from torch.fx import GraphModule
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from safs.sites import Sites
@@ -93,8 +94,8 @@ def _connectivity(
 ) -> Connectivity:
     generator = torch.Generator().manual_seed(0)
     network = replace_sites(model, sites, {site.node: _Step(generator) for site in sites}).cpu().eval()
-    _drop_probabilities(network)
-    _drop_normalisations(network)
+    drop_probabilities(network)
+    drop_normalisations(network)
     _set_weights(network, mask, generator)
     seen: dict[str, Tensor] = {}
     step = _Step(generator)
@@ -166,8 +167,13 @@ def _example(network: nn.Module, input_shape: tuple[int, ...], generator: torch.
     return example
 
 
-def _drop_probabilities(network: torch.fx.GraphModule) -> None:
-    """Let a network that ends in a (log-)softmax, which mixes all logits, return its logits, in place."""
+def drop_probabilities(network: nn.Module) -> None:
+    """Let a network that ends in a (log-)softmax, which mixes all logits, return its logits, in place.
+
+    One that is no graph keeps it, and all its logits count as connected if one is.
+    """
+    if not isinstance(network, GraphModule):
+        return
     (output,) = (node for node in network.graph.nodes if node.op == "output")
     for node in output.all_input_nodes:
         module = network.get_submodule(str(node.target)) if node.op == "call_module" else None
@@ -177,16 +183,22 @@ def _drop_probabilities(network: torch.fx.GraphModule) -> None:
     network.recompile()
 
 
-def _drop_normalisations(network: torch.fx.GraphModule) -> None:
-    """Make every normalisation the identity, in place: its mean would connect what it normalises together."""
+def drop_normalisations(network: nn.Module, *, keep_batch_norm: bool = False) -> None:
+    """Make every normalisation the identity, in place: its mean would connect what it normalises together.
+
+    With `keep_batch_norm`, batch norm that has running statistics stays: in evaluation, it only scales and shifts.
+    """
     for name, module in list(network.named_modules()):
-        if isinstance(module, _NORMALISATIONS):
+        kept = keep_batch_norm and isinstance(module, nn.modules.batchnorm._BatchNorm)
+        if isinstance(module, _NORMALISATIONS) and not (kept and module.running_mean is not None):
             network.set_submodule(name, nn.Identity())
-    for node in list(network.graph.nodes):
-        if node.op == "call_function" and node.target in _FUNCTIONAL_NORMALISATIONS:
-            node.replace_all_uses_with(node.all_input_nodes[0])
-            network.graph.erase_node(node)
-    network.recompile()
+    functions = _FUNCTIONAL_NORMALISATIONS - ({F.batch_norm, torch.batch_norm} if keep_batch_norm else set())
+    for part in [module for module in network.modules() if isinstance(module, GraphModule)]:
+        for node in list(part.graph.nodes):
+            if node.op == "call_function" and node.target in functions:
+                node.replace_all_uses_with(node.all_input_nodes[0])
+                part.graph.erase_node(node)
+        part.recompile()
 
 
 def _set_weights(network: nn.Module, mask: Mapping[str, Tensor], generator: torch.Generator) -> None:

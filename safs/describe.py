@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from safs.checkpoints import Loaded
 from safs.connectivity import Connectivity, connectivity
+from safs.kept_whole import warnings_of
 from safs.masks import sparsity
 from safs.sites import Sites
 from safs.surgery import apply_assignment
@@ -19,16 +21,27 @@ from spaces.errors import SafsError
 
 
 def describe(
-    name: str, model: nn.Module, sites: Sites, mask: Mapping[str, Tensor] | None, input_shape: tuple[int, ...] | None
+    name: str,
+    model: nn.Module,
+    sites: Sites,
+    mask: Mapping[str, Tensor] | None,
+    input_shape: tuple[int, ...] | None,
+    loaded: Loaded | None = None,
 ) -> dict[str, Any]:
-    """Return what `safs inspect -o json` prints: `model`, `traced`, `sites`, `gates`, `mask`, `warnings`."""
-    paths, warnings = None, []
+    """Return what `safs inspect -o json` prints.
+
+    These are `model`, `traced`, `sites`, `gates`, `kept` (what is not traced), `fixed` (what cannot be replaced),
+    `mask`, `checkpoint` (how its mask came about) and `warnings`.
+    """
+    emptied = [name.removesuffix(".weight") for name, kept in (mask or {}).items() if not kept.any()]
+    paths, warnings = None, [f"The mask prunes layer {name} whole: the signal is cut there." for name in emptied]
+    warnings = [*warnings_of(sites, run=input_shape is not None), *warnings]
     if mask and input_shape:
         try:
             paths = connectivity(model, mask, sites, input_shape)
-            warnings = _warnings(paths)
+            warnings += _warnings(paths, emptied)
         except SafsError as error:
-            warnings = [f"connectivity could not be computed: {error}"]
+            warnings.append(f"connectivity could not be computed: {error}")
     return {
         "model": name,
         "traced": sites.traced,
@@ -37,7 +50,10 @@ def describe(
             for site in sites
         ],
         "gates": [{"name": gate.name, "operator": gate.operator} for gate in sites.gates],
+        "kept": [{"name": path, "reason": reason} for path, reason in sites.parts.kept.items()],
+        "fixed": [{"name": call.name, "operator": call.operator, "reason": call.reason} for call in sites.fixed],
         "mask": _describe_mask(mask, paths) if mask else None,
+        "checkpoint": loaded.describe() if loaded else None,
         "warnings": warnings,
     }
 
@@ -66,11 +82,11 @@ def _describe_mask(mask: Mapping[str, Tensor], paths: Connectivity | None) -> di
     return described
 
 
-def _warnings(paths: Connectivity) -> list[str]:
+def _warnings(paths: Connectivity, emptied: Collection[str]) -> list[str]:
     warnings = [
         f"Layer {layer.name} has no output that is connected to the input: the signal is cut there."
         for layer in paths.layers
-        if layer.connected == 0
+        if layer.connected == 0 and layer.name not in emptied
     ]
     if paths.connected_logits < paths.logits:
         bound = "" if paths.ceiling == 1 else f", so no activation can take accuracy past {100 * paths.ceiling:.0f} %"

@@ -1,4 +1,4 @@
-"""`best/`: the found network as files that can be loaded without a study."""
+"""`best/`, and the one file that `safs export` writes: the found network, to be loaded without a study."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import copy
 import json
 import math
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from safs.checkpoints import check_fits
 from safs.files import to_json, write_atomically
-from safs.masks import check_mask, violations
+from safs.masks import Mask, check_mask, violations
 from safs.models.registry import make_model
-from safs.sites import Site, find_sites
+from safs.sites import Site, Sites, find_sites
 from safs.surgery import ACTIVATIONS, SiteChoice, apply_assignment
 from safs.trial import Problem
 from spaces.activation import Value
@@ -29,6 +29,9 @@ from spaces.errors import SafsError
 T = TypeVar("T")
 
 SCHEMA = 1
+METADATA = "safs"
+"""The key, in the header of a file of `safs export`, of what `activations.json` holds."""
+_BEST = "the `best` folder of a finished study"
 _LARGEST_SIZE, _LARGEST_INPUT = 2**20, 2**28  # what a damaged file must not make us allocate
 _LARGEST_NUMBER = torch.finfo(torch.float32).max
 
@@ -52,16 +55,30 @@ def write_best(
     weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in own.items()}
     for name, kept in problem.mask.items():
         weights[name] = torch.where(kept.cpu(), weights[name], torch.zeros_like(weights[name]))  # no −0.0 either
-    activations = {
-        "schema": SCHEMA,
-        "model": dict(model),
-        "input_shape": list(problem.data.images.shape[1:]),
-        "sites": [_site(site, choice) for site, choice in zip(problem.sites, choices, strict=True)],
-    }
+    activations = describe_activations(problem.sites, choices, model, tuple(problem.data.shape))
     write_atomically(folder / "model.safetensors", save(weights))
     masks = {name: kept.cpu().contiguous() for name, kept in problem.mask.items()}
     write_atomically(folder / "mask.safetensors", save(masks))
     write_atomically(folder / "activations.json", to_json(activations))
+
+
+@dataclass(frozen=True)
+class Best:
+    """A found network as `best/` holds it.
+
+    Attributes:
+        model: the network of the user's own class, with the weights that were found.
+        network: the same with its activations, ready for inference.
+        sites: its activation sites.
+        mask: which of its weights are masked.
+        input_shape: the shape of one example.
+    """
+
+    model: nn.Module
+    network: nn.Module
+    sites: Sites
+    mask: Mask
+    input_shape: tuple[int, ...]
 
 
 def load_best(folder: Path | str, model: nn.Module | None = None) -> nn.Module:
@@ -75,20 +92,74 @@ def load_best(folder: Path | str, model: nn.Module | None = None) -> nn.Module:
     Raises:
         SafsError: if a file is missing or damaged, the network is another one, or a masked weight is not zero.
     """
+    return read_best(folder, model).network
+
+
+def read_best(folder: Path | str, model: nn.Module | None = None) -> Best:
+    """Return what `load_best` does, with what it is made of."""
     folder = Path(folder)
     activations = _read_activations(folder / "activations.json")
-    weights, mask = (_read_tensors(folder / f"{name}.safetensors") for name in ("model", "mask"))
-    model = copy.deepcopy(model) if model is not None else _make_model(folder, activations)
-    check_fits(weights, model, folder / "model.safetensors")
+    weights, mask = (_read_tensors(folder / f"{name}.safetensors", _BEST) for name in ("model", "mask"))
+    own, sites = _fill(folder, "load_best(folder, model)", activations, model, weights, folder / "model.safetensors")
+    checked = check_mask(mask, own)
+    broken = violations(weights, checked)
+    if broken:
+        raise SafsError(f"{folder}: masked weights of {broken[0]!r} are not zero.")
+    network = apply_assignment(own, activations.choices, sites=sites).eval()
+    return Best(own, network, sites, checked, activations.input_shape)
+
+
+def load_exported(path: Path | str, model: nn.Module | None = None) -> nn.Module:
+    """Return the network in a file that `safs export --format safetensors` wrote, ready for inference.
+
+    Args:
+        path: the file.
+        model: an instance of the network that was searched; it is not changed. By default it is built by its name,
+            as for `load_best`.
+
+    Raises:
+        SafsError: if the file is missing, damaged or none of SAFS's, or the network is another one.
+    """
+    path = Path(path)
+    weights = _read_tensors(path, "a file that safs export wrote")
+    with safe_open(path, framework="pt") as file:
+        text = (file.metadata() or {}).get(METADATA)
+    if text is None:
+        raise SafsError(f"{path} does not say what stands at the activation sites; give a file that safs export wrote.")
+    activations = _parse_activations(text, path)
+    own, sites = _fill(path, "load_exported(path, model)", activations, model, weights, path)
+    return apply_assignment(own, activations.choices, sites=sites).eval()
+
+
+def _fill(
+    source: Path, call: str, activations: _Activations, model: nn.Module | None, weights: dict[str, Tensor], path: Path
+) -> tuple[nn.Module, Sites]:
+    """Return the network of the user's own class, filled with weights, and its sites.
+
+    Args:
+        source, path: where the activations, and the weights, come from.
+        call: how to pass a network that is not built by its name.
+    """
+    model = copy.deepcopy(model) if model is not None else _make_model(source, call, activations)
+    check_fits(weights, model, path)
     model.load_state_dict(weights, strict=False)
     sites = find_sites(model, activations.input_shape)
     if sites.names != activations.names:
         names, own = list(activations.names), list(sites.names)
-        raise SafsError(f"{folder} is of a network with the sites {names}, but this one has {own}.")
-    broken = violations(weights, check_mask(mask, model))
-    if broken:
-        raise SafsError(f"{folder}: masked weights of {broken[0]!r} are not zero.")
-    return apply_assignment(model, activations.choices, sites=sites).eval()
+        raise SafsError(f"{source} is of a network with the sites {names}, but this one has {own}.")
+    return model, sites
+
+
+def describe_activations(
+    sites: Sites, choices: Sequence[SiteChoice], model: Mapping[str, Any], input_shape: tuple[int, ...]
+) -> dict[str, Any]:
+    """Return the content of `activations.json`."""
+    return {
+        "schema": SCHEMA,
+        "model": dict(model),
+        "input_shape": list(input_shape),
+        "sites": [_site(site, choice) for site, choice in zip(sites, choices, strict=True)],
+    }
 
 
 def _site(site: Site, choice: SiteChoice) -> dict[str, Any]:
@@ -113,21 +184,29 @@ class _Activations:
     choices: list[SiteChoice]
 
 
-def _make_model(folder: Path, activations: _Activations) -> nn.Module:
+def _make_model(source: Path, call: str, activations: _Activations) -> nn.Module:
     if ":" in activations.model:
         raise SafsError(
-            f"{folder} is of the network {activations.model!r}, whose code is not run by its name; "
-            "pass an instance of it: load_best(folder, model)."
+            f"{source} is of the network {activations.model!r}, whose code is not run by its name; "
+            f"pass an instance of it: {call}."
         )
     return make_model(activations.model, activations.kwargs, seed=0)
 
 
 def _read_activations(path: Path) -> _Activations:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_number)
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise SafsError(f"There is no {path}; give the `best` folder of a finished study.") from None
-    except (ValueError, OSError, RecursionError) as error:
+        raise SafsError(f"There is no {path}; give {_BEST}.") from None
+    except (ValueError, OSError) as error:
+        raise SafsError(f"{path} is damaged: {error}.") from None
+    return _parse_activations(text, path)
+
+
+def _parse_activations(text: str, path: Path) -> _Activations:
+    try:
+        content = json.loads(text, parse_constant=_number)
+    except (ValueError, RecursionError) as error:
         raise SafsError(f"{path} is damaged: {error}.") from None
     if not isinstance(content, dict) or type(content.get("schema")) is not int or content["schema"] != SCHEMA:
         raise SafsError(f"{path} must have schema {SCHEMA}.")
@@ -172,10 +251,10 @@ def _shape(sizes: Any) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
+def _read_tensors(path: Path, what: str) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except FileNotFoundError:
-        raise SafsError(f"There is no {path}; give the `best` folder of a finished study.") from None
+        raise SafsError(f"There is no {path}; give {what}.") from None
     except (SafetensorError, OSError) as error:
         raise SafsError(f"{path} is damaged: {error}.") from None

@@ -13,6 +13,9 @@ from spaces.errors import SafsError
 Mask = dict[str, Tensor]
 """A boolean tensor for each prunable weight, by its state-dict name; False weights are zero and stay zero."""
 
+SMALLEST_ZERO_SHARE = 0.01
+"""The share of zeros among the prunable weights from which on a network counts as pruned, where nobody says another."""
+
 _PRUNABLE = (nn.Linear, nn.modules.conv._ConvNd)
 
 
@@ -37,46 +40,65 @@ def prunable_weights(model: nn.Module) -> dict[str, Tensor]:
     return weights
 
 
-def check_mask(mask: Mapping[str, Tensor], model: nn.Module) -> Mask:
-    """Return `mask` as boolean tensors.
+def check_mask(mask: Mapping[str, Tensor], model: nn.Module, origin: str = "The mask") -> Mask:
+    """Return `mask` as boolean tensors, with one for every prunable weight: one that it does not name is kept whole.
+
+    A mask of a weight that several layers share stands under the name that `prunable_weights` has for it.
+
+    Args:
+        mask: a tensor of 0 and 1 for each weight, by state-dict name.
+        model: the network.
+        origin: what errors are about.
 
     Raises:
         SafsError: if it names something that is no weight of the network, has another shape than its weight, or
             holds anything but 0 and 1.
     """
-    weights = dict(model.named_parameters(remove_duplicate=False))
-    checked = {}
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    prunable = prunable_weights(model)
+    first = {id(weight): name for name, weight in prunable.items()}
+    checked: Mask = {}
     for name, tensor in mask.items():
-        if name not in weights:
-            raise SafsError(f"The mask holds {name!r}, which {type(model).__name__} does not have.")
-        if not isinstance(tensor, Tensor):
-            raise SafsError(f"The mask of {name!r} must be a tensor, but is a {type(tensor).__name__}.")
-        if tensor.shape != weights[name].shape:
-            raise SafsError(
-                f"The mask of {name!r} must have its weight's shape {tuple(weights[name].shape)}, "
-                f"but has {tuple(tensor.shape)}."
-            )
-        if tensor.dtype is not torch.bool and not ((tensor == 0) | (tensor == 1)).all():
-            raise SafsError(f"The mask of {name!r} must hold only 0 and 1.")
-        checked[name] = tensor.to(torch.bool)
-    return checked
+        if name not in parameters:
+            raise SafsError(f"{origin} holds {name!r}, which {type(model).__name__} does not have.")
+        kept = as_mask(tensor, name, parameters[name].shape, origin)
+        own = first.get(id(parameters[name]), name)
+        checked[own] = kept & checked.get(own, kept)
+    for name, weight in prunable.items():
+        checked.setdefault(name, torch.ones(weight.shape, dtype=torch.bool))
+    return {name: checked[name] for name in (*prunable, *(name for name in checked if name not in prunable))}
 
 
-def infer_mask(model: nn.Module, smallest_share: float = 0.01) -> Mask | None:
-    """Return the mask of a network's zero weights, or None if it is not pruned.
+def as_mask(tensor: object, name: str, shape: tuple[int, ...], origin: str = "The mask") -> Tensor:
+    """Return the mask of the weight `name`, a tensor of 0 and 1 of its shape, as booleans; SafsError if it is none."""
+    if not isinstance(tensor, Tensor):
+        raise SafsError(f"{origin}: the mask of {name!r} must be a tensor, but is a {type(tensor).__name__}.")
+    if tensor.shape != shape:
+        raise SafsError(
+            f"{origin}: the mask of {name!r} must have its weight's shape {tuple(shape)}, "
+            f"but has {tuple(tensor.shape)}."
+        )
+    if tensor.dtype is not torch.bool and not bool(((tensor == 0) | (tensor == 1)).all()):
+        raise SafsError(f"{origin}: the mask of {name!r} must hold only 0 and 1.")
+    return tensor.to(torch.bool)
+
+
+def infer_mask(weights: Mapping[str, Tensor], smallest_share: float = SMALLEST_ZERO_SHARE) -> Mask | None:
+    """Return the mask of weights that were pruned by setting them to zero, or None if they are dense.
 
     Args:
-        model: a network whose pruned weights are zeros.
-        smallest_share: the share of zeros among all prunable weights from which on it counts as pruned.
+        weights: the prunable weights, in the type that they were saved in: a value that is zero only in a narrower one
+            was not pruned.
+        smallest_share: the share of zeros among all of them from which on they count as pruned.
     """
-    mask = {name: weight.detach() != 0 for name, weight in prunable_weights(model).items()}
+    mask = {name: weight.detach() != 0 for name, weight in weights.items()}
     return mask if mask and sparsity(mask) >= smallest_share else None
 
 
 def sparsity(mask: Mapping[str, Tensor]) -> float:
     """Return the share of masked weights among the prunable ones, between 0 and 1."""
     total = sum(tensor.numel() for tensor in mask.values())
-    return 1.0 - sum(int(tensor.sum()) for tensor in mask.values()) / total if total else 0.0
+    return (total - sum(int(tensor.sum()) for tensor in mask.values())) / total if total else 0.0
 
 
 def apply_mask(model: nn.Module, mask: Mapping[str, Tensor]) -> None:

@@ -23,6 +23,7 @@ class Protocol:
         scale_lr: the learning rate of α, β and operator constants, as a multiple of `lr`.
         momentum: for SGD.
         weight_decay: for SGD, Adam and TAdam; never applied to α, β and operator constants.
+        restart_period: for cosine_restarts, the epochs between restarts; None means a quarter of `epochs`.
 
     Raises:
         SafsError: if a value is out of its range.
@@ -39,6 +40,7 @@ class Protocol:
     momentum: float = 0.0
     weight_decay: float = 0.0
     scale_lr: float = 1.0
+    restart_period: int | None = None
 
     def __post_init__(self) -> None:
         lookup("optimizer", self.optimizer, dict.fromkeys(OPTIMIZERS))
@@ -57,10 +59,21 @@ class Protocol:
         for name, takers in (("momentum", WITH_MOMENTUM), ("weight_decay", WITH_WEIGHT_DECAY)):
             if getattr(self, name) and self.optimizer not in takers:
                 raise SafsError(f"{self.optimizer} has no {name}; leave it out, or use {' or '.join(takers)}.")
+        if self.restart_period is not None:
+            self._check_restarts(self.restart_period)
+
+    def _check_restarts(self, period: int) -> None:
+        if self.schedule != "cosine_restarts":
+            raise SafsError(f"{self.schedule} has no restart_period; leave it out, or use cosine_restarts.")
+        if not isinstance(period, int) or period < 1:
+            raise SafsError(f"restart_period must be at least 1, and a whole number, but got {period}.")
 
     def to_json(self) -> dict[str, Any]:
-        """Return the protocol as JSON values."""
-        return asdict(self)
+        """Return the protocol as JSON values; without a restart period, as before there was one: the same ids."""
+        values = asdict(self)
+        if self.restart_period is None:
+            del values["restart_period"]
+        return values
 
     def tuned(self, hyperparameters: Mapping[str, Any]) -> Protocol:
         """Return the protocol of a stage-2 configuration: its values, with this one's epochs and batch size."""

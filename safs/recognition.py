@@ -1,21 +1,20 @@
 """Which calls of a PyTorch graph are activation functions, and which unary operator each one is.
 
-Everything the surgery knows of PyTorch's own activations stands in these three tables: modules, functions and
-tensor methods. An entry names the operator, and how its arguments map to the operator's constants. Below them stand
-the activations that networks write out.
+Everything the surgery knows of PyTorch's own activations, and of timm's modules, stands in these tables: modules,
+functions and tensor methods. An entry names the operator, and how its arguments map to the operator's constants.
+What networks write out over several calls is recognised in `safs.written_out`.
 """
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
-from torch.fx import Graph, Node
+from torch import Tensor, nn
+from torch.fx import Node
 
 from spaces.operators import get_operator
 
@@ -62,6 +61,22 @@ _MODULES: dict[type[nn.Module], tuple[str, _Arguments]] = {
     nn.Softplus: ("softplus", _SOFTPLUS),
     nn.Softsign: ("softsign", ()),
 }
+
+_TIMM = "timm.layers.activations"
+_TIMM_MODULES: dict[str, str] = {
+    "Swish": "swish",
+    "Mish": "mish",
+    "Sigmoid": "sigmoid",
+    "Tanh": "tanh",
+    "HardSwish": "hardswish",
+    "HardSigmoid": "hardsigmoid",
+    "HardMish": "hard_mish",
+    "PReLU": "prelu",
+    "GELU": "gelu",
+    "GELUTanh": "gelu_tanh",
+    "QuickGELU": "quick_gelu",
+}
+"""By the class's name, so that timm need not be there."""
 
 _FUNCTIONS: dict[Callable[..., Any], tuple[str, _Arguments]] = {
     F.relu: ("relu", ()),
@@ -120,123 +135,80 @@ def recognise(node: Node, modules: Mapping[str, nn.Module]) -> Recognised | None
     if node.op == "call_module":
         module = modules.get(str(node.target))
         return recognise_module(module) if module is not None else None
-    if node.op == "call_function" and node.target in _FUNCTIONS:
-        operator, arguments = _FUNCTIONS[node.target]
-        given = dict(zip((name for name, _ in arguments), node.args[1:], strict=False)) | dict(node.kwargs)
-        if any(isinstance(given.get(name), Node) for name, _ in arguments):
-            return None  # a constant that the forward pass computes is none
-        if operator == "gelu" and given.get("approximate", "none") == "tanh":
-            operator = "gelu_tanh"
-        return _recognised(operator, arguments, given)
+    if node.op == "call_function" and node.target is F.prelu:
+        return _functional_prelu(node, modules)
+    if node.op == "call_function":
+        return recognise_function(node.target, node.args, node.kwargs)
     if node.op == "call_method" and node.target in _METHODS:
         return Recognised(_METHODS[str(node.target)])
     return None
 
 
-def recognise_module(module: nn.Module) -> Recognised | None:
-    """Return what activation function a module is, or None if it is none of PyTorch's."""
-    if type(module) not in _MODULES:
+def recognise_function(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Recognised | None:
+    """Return what activation function a call of a function, or of a tensor's method, is, or None if it is none."""
+    name = getattr(function, "__name__", "")
+    if name in _METHODS and function is getattr(Tensor, name):
+        return Recognised(_METHODS[name])
+    if not isinstance(function, Hashable) or function not in _FUNCTIONS:
         return None
-    operator, arguments = _MODULES[type(module)]
+    operator, arguments = _FUNCTIONS[function]
+    given = dict(zip((name for name, _ in arguments), args[1:], strict=False)) | dict(kwargs)
+    if any(isinstance(given.get(name), Node | Tensor) for name, _ in arguments):
+        return None  # a constant that the forward pass computes is none
+    if operator == "gelu" and given.get("approximate", "none") == "tanh":
+        operator = "gelu_tanh"
+    return _recognised(operator, arguments, given)
+
+
+def recognise_module(module: nn.Module) -> Recognised | None:
+    """Return what activation function a module is, or None if it is none that is known."""
+    known = _known(module)
+    if known is None:
+        return None
     if isinstance(module, nn.PReLU):
-        slopes = module.weight.detach().cpu().tolist()
-        return Recognised("prelu", {"slope": slopes[0] if len(slopes) == 1 else slopes})
+        return _prelu(module.weight)
+    operator, arguments = known
     if isinstance(module, nn.GELU) and module.approximate == "tanh":
         operator = "gelu_tanh"
     return _recognised(operator, arguments, vars(module))
+
+
+def is_activation(module: nn.Module) -> bool:
+    """Return whether a module is a known activation function; none of its tensors is read."""
+    return _known(module) is not None
+
+
+def _known(module: nn.Module) -> tuple[str, _Arguments] | None:
+    """Return the tables' entry for a module. A subclass that keeps the `forward` of a known one is that one."""
+    if _is_timm(module):
+        operator = _TIMM_MODULES.get(type(module).__name__)
+        return (operator, ()) if operator else None
+    base = next((base for base in type(module).__mro__ if base in _MODULES), None)
+    return _MODULES[base] if base is not None and type(module).forward is base.forward else None
+
+
+def _is_timm(module: nn.Module) -> bool:
+    return type(module).__module__ == _TIMM
+
+
+def _functional_prelu(node: Node, modules: Mapping[str, nn.Module]) -> Recognised | None:
+    """Return the PReLU that `F.prelu(x, weight)` is, if its weight is a parameter of the network."""
+    weight = node.args[1] if len(node.args) > 1 else node.kwargs.get("weight")
+    if not isinstance(weight, Node) or weight.op != "get_attr":
+        return None
+    owner, _, name = str(weight.target).rpartition(".")
+    tensor = getattr(modules.get(owner), name, None)
+    return _prelu(tensor) if isinstance(tensor, Tensor) else None
+
+
+def _prelu(weight: Tensor) -> Recognised:
+    if weight.is_meta:
+        return Recognised("prelu")
+    slopes = weight.detach().cpu().tolist()
+    return Recognised("prelu", {"slope": slopes[0] if len(slopes) == 1 else slopes})
 
 
 def _recognised(operator: str, arguments: _Arguments, given: Mapping[str, Any]) -> Recognised:
     table = get_operator(operator).constants
     values = {constant: given[name] for name, constant in arguments if name in given}
     return Recognised(operator, {name: float(value) for name, value in values.items() if value != table[name]})
-
-
-_ADDITIONS: set[Any] = {operator.add, torch.add, "add"}
-_PRODUCTS: set[Any] = {operator.mul, torch.mul, torch.multiply, "mul", "multiply"}
-_DIVISIONS: set[Any] = {operator.truediv, torch.div, torch.divide, "div", "divide"}
-ARITHMETIC: set[Any] = {
-    *_ADDITIONS, *_PRODUCTS, *_DIVISIONS, operator.sub, torch.sub, operator.iadd, operator.isub, operator.imul,
-    operator.itruediv, "sub", "add_", "sub_", "mul_", "div_",
-}  # fmt: skip
-"""Calls that, with a number as one argument, shift or scale the other."""
-
-
-def fuse(graph: Graph, modules: Mapping[str, nn.Module]) -> None:
-    """Make one call, in place, of each mish x·tanh(softplus(x)) and hardswish x·relu6(x + 3)/6 that is written out.
-
-    The one call equals them up to rounding.
-    """
-    for node in list(graph.nodes):
-        for function, match in ((F.mish, _mish_input), (F.hardswish, _hardswish_input)):
-            source = match(node, modules)
-            if source is None:
-                continue
-            with graph.inserting_after(node):
-                fused = graph.call_function(function, (source,))
-            fused.meta = dict(node.meta)
-            node.replace_all_uses_with(fused)
-            _erase_unused(node, source)
-            break
-
-
-def _erase_unused(node: Node, source: Node) -> None:
-    inputs = node.all_input_nodes
-    node.graph.erase_node(node)
-    for leftover in inputs:
-        if leftover is not source and not leftover.users:
-            _erase_unused(leftover, source)
-
-
-def _mish_input(node: Node, modules: Mapping[str, nn.Module]) -> Node | None:
-    """Return x if a node is x·tanh(softplus(x))."""
-    for x, factor in _factors(node):
-        softplus = _input_of(factor, "tanh", modules)
-        if softplus is not None and _input_of(softplus, "softplus", modules) is x:
-            return x
-    return None
-
-
-def _hardswish_input(node: Node, modules: Mapping[str, nn.Module]) -> Node | None:
-    """Return x if a node is x·relu6(x + 3)/6, divided before or after the multiplication."""
-    product = _sixth(node)
-    for x, factor in _factors(product or node):
-        relu6 = factor if product is not None else _sixth(factor)
-        if relu6 is not None and hard_sigmoid_input(relu6, modules) is x:
-            return x
-    return None
-
-
-def hard_sigmoid_input(node: Node, modules: Mapping[str, nn.Module]) -> Node | None:
-    """Return x if a node is relu6(x + 3), which is six times the hard sigmoid of x."""
-    shifted = _input_of(node, "relu6", modules)
-    return _by_number(shifted, _ADDITIONS, 3) if shifted is not None else None
-
-
-def _input_of(node: Node, name: str, modules: Mapping[str, nn.Module]) -> Node | None:
-    """Return what a node applies an operator, with the table's constants, to; None if it does not."""
-    return node.all_input_nodes[0] if recognise(node, modules) == Recognised(name) else None
-
-
-def _factors(node: Node) -> list[tuple[Node, Node]]:
-    """Return the two tensors that a node multiplies, in both orders, or nothing if it does not."""
-    if node.op not in ("call_function", "call_method") or node.target not in _PRODUCTS or len(node.args) != 2:
-        return []
-    a, b = node.args
-    return [(a, b), (b, a)] if isinstance(a, Node) and isinstance(b, Node) else []
-
-
-def _sixth(node: Node) -> Node | None:
-    """Return x if a node is x/6, or x times a sixth."""
-    return _by_number(node, _DIVISIONS, 6) or _by_number(node, _PRODUCTS, 1 / 6)
-
-
-def _by_number(node: Node, targets: set[Any], number: float) -> Node | None:
-    """Return the tensor that one of the given calls takes together with `number`, or None."""
-    if node.op not in ("call_function", "call_method") or node.target not in targets or node.kwargs:
-        return None
-    tensors = [value for value in node.args if isinstance(value, Node)]
-    others = [value for value in node.args if not isinstance(value, Node)]
-    if targets is _DIVISIONS and tensors != [node.args[0]]:
-        return None  # 6/x
-    return tensors[0] if len(tensors) == 1 and others == [number] else None

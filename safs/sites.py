@@ -1,35 +1,26 @@
-"""Activation sites: every *call* of an activation function in the forward graph, and the gates left out."""
+"""Activation sites: every *call* of an activation function in the forward pass, and the gates left out."""
 
 from __future__ import annotations
 
 import copy
-import operator
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.fx import Graph, Interpreter, Node
+from torch import nn
+from torch.fx import Graph
 
-from safs.recognition import ARITHMETIC, Recognised, fuse, hard_sigmoid_input, recognise
-from safs.tracing import caller, rebuild, trace
+from safs.calls import GATING, Call, NodeCall, PythonCall, calls_of_a_run, calls_without_an_example
+from safs.graph_sites import graph_sites
+from safs.parts import Parts, find_parts
+from safs.rebuilding import rebuild
+from safs.recognition import Recognised
+from safs.tracing import check_tensors, unwrap
+from safs.transformer_layers import with_activation_modules
 from spaces.activation import Activation
 from spaces.errors import SafsError
-
-_MULTIPLICATIONS = {operator.mul, operator.imul, torch.mul, torch.multiply, "mul", "mul_", "multiply"}
-_SHAPE_ONLY = {
-    torch.flatten, torch.unsqueeze, torch.squeeze, torch.reshape, torch.permute, torch.transpose, operator.getitem,
-    F.interpolate, F.dropout, "view", "view_as", "reshape", "expand", "expand_as", "unsqueeze", "squeeze", "flatten",
-    "unflatten", "permute", "transpose", "contiguous", "repeat",
-}  # fmt: skip
-_PASSED = (nn.Flatten, nn.Unflatten, nn.Identity, nn.Upsample, nn.modules.dropout._DropoutNd)
-_GATING = {"sigmoid", "hardsigmoid"}
-_COMPOSED = {"sigmoid": "swish", "hardsigmoid": "hardswish"}
-_CHANNELS_LAST = (nn.Linear, nn.LayerNorm)
-_CHANNELS_FIRST = (nn.modules.conv._ConvNd, nn.modules.batchnorm._BatchNorm, nn.GroupNorm)
 
 
 @dataclass(frozen=True)
@@ -42,7 +33,10 @@ class Site:
         constants: that operator's constants where they differ from the table's.
         shape: the shape of its output for one example, or None if the input's shape was not given.
         channel_dim: which dimension of the output, counting the batch as 0, holds the channels.
-        node: the name of the graph's node.
+        node: a name of its own for the call: that of the graph's node, or path and number for a module's call.
+        part: the path of the module whose graph has the node ("" for the network), or of the module that is called.
+        call: which call of the module it is, counted from 0; None for a node of a graph.
+        overwritten: whether code that is kept whole overwrites its output.
     """
 
     name: str
@@ -51,6 +45,9 @@ class Site:
     shape: tuple[int, ...] | None
     channel_dim: int
     node: str
+    part: str = ""
+    call: int | None = None
+    overwritten: bool = False
 
     @property
     def channels(self) -> int | None:
@@ -69,17 +66,29 @@ class Gate:
 
 
 @dataclass(frozen=True)
+class FixedCall:
+    """A call of an activation function inside a module that is kept whole, which cannot be replaced, and why."""
+
+    name: str
+    operator: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Sites:
     """What was found in a network: its activation sites and gates in forward order.
 
     Attributes:
-        traced: how they were found: "fx", by symbolic tracing.
+        fixed: the calls of activation functions that cannot be replaced, as far as a run of an example shows them.
+        counts: how often each module that has sites by its calls is called.
+        parts: the graphs of what is traced, and the modules that are kept whole.
     """
 
     sites: tuple[Site, ...]
     gates: tuple[Gate, ...]
-    traced: str = "fx"
-    graph: Graph = field(repr=False, compare=False, kw_only=True)
+    fixed: tuple[FixedCall, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    parts: Parts = field(repr=False, compare=False, kw_only=True)
 
     def __iter__(self) -> Iterator[Site]:
         return iter(self.sites)
@@ -97,146 +106,172 @@ class Sites:
         """The assignment that the network came with."""
         return tuple(site.operator for site in self.sites)
 
+    @property
+    def traced(self) -> str:
+        """How they were found: "fx", by symbolic tracing, or "leaves", with modules kept whole that it cannot trace."""
+        return "leaves" if self.parts.kept else "fx"
+
+    @property
+    def graph(self) -> Graph | None:
+        """The graph of the network, or None if it is kept whole."""
+        return self.parts.graphs.get("")
+
+    @property
+    def code(self) -> str:
+        """What the network computes, as text: its graphs, and the names of what is kept whole."""
+        graphs = "\n".join(str(graph) for graph in self.parts.graphs.values())
+        return graphs if self.traced == "fx" else f"{graphs}\n{sorted(self.parts.kept)}\n{self.names}"
+
 
 def find_sites(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> Sites:
     """Return the activation sites of a network, in forward order.
 
+    What torch.fx cannot trace is kept whole, and its activation modules are sites by their calls. How often each is
+    called, and whether it is a gate, a run of an example shows; without one, each counts as called once, and sigmoids
+    as gates.
+
     Args:
-        model: any network that torch.fx can trace; it is not changed.
+        model: any network; it is not changed.
         input_shape: the shape of one example, such as (3, 32, 32); needed for the sites' shapes.
 
     Raises:
-        SafsError: if the network cannot be traced, does not take input of that shape, or has been given other
-            activations before.
+        SafsError: if the network does not take input of that shape, cannot be copied, is wrapped, or has been given
+            other activations before.
     """
     if any(isinstance(module, Activation) for module in model.modules()):
         raise SafsError(f"{type(model).__name__} has SAFS's activations already; start from the network before that.")
-    graph = trace(model)
-    modules = dict(model.named_modules())
-    fuse(graph, modules)
-    shapes = _shapes(model, graph, input_shape) if input_shape else {}
-    found: list[tuple[Node, Recognised]] = []
-    gates: list[tuple[Node, Recognised]] = []
-    for node in graph.nodes:
-        recognised = recognise(node, modules)
-        if recognised is None:
-            continue
-        if hard_sigmoid_input(node, modules) is not None and _gated_product(node, modules) is not None:
-            recognised = Recognised("hardsigmoid")  # relu6(x + 3)/6, written out, as a gate
-        product = _gated_product(node, modules) if recognised.operator in _GATING else None
-        if product is None:
-            found.append((node, recognised))
-        elif _other_operand(product, node) is node.all_input_nodes[0]:
-            found.append((product, Recognised(_COMPOSED[recognised.operator])))  # x·σ(x), written out
-        else:
-            gates.append((node, recognised))
-    site_names, gate_names = _names([node for node, _ in found]), _names([node for node, _ in gates])
-    sites = tuple(
-        Site(
-            name=name,
-            operator=recognised.operator,
-            constants=recognised.constants,
-            shape=shapes.get(node.name),
-            channel_dim=_channel_dim(node, modules),
-            node=node.name,
-        )
-        for name, (node, recognised) in zip(site_names, found, strict=True)
-    )
-    return Sites(
-        sites=sites,
-        gates=tuple(Gate(name, what.operator) for name, (_, what) in zip(gate_names, gates, strict=True)),
-        graph=graph,
-    )
+    if unwrap(model) is not model:
+        raise SafsError(f"The network is wrapped in {type(model).__name__}; give the network itself, inside of it.")
+    check_tensors(model)
+    tensors = (*model.parameters(), *model.buffers())
+    prepared = with_activation_modules(copy.deepcopy(model, {id(tensor): tensor for tensor in tensors}))
+    parts = find_parts(prepared)
+    if input_shape is None:
+        parts = parts.without_inner_graphs()
+        return _sites(prepared, parts, calls_without_an_example(prepared, parts))
+    inner = [path for path in parts.graphs if path]
+    try:
+        calls = _run(prepared, parts, input_shape)
+        sound = max(Counter((c.part, c.node) for c in calls if isinstance(c, NodeCall)).values(), default=1) == 1
+    except SafsError:  # Python code may use more of a module than its graph has
+        if not inner:
+            raise
+        sound = False
+    if not sound:
+        parts = parts.without_inner_graphs()
+        calls = _run(prepared, parts, input_shape)
+    return _sites(prepared, parts, calls)
 
 
-def _gated_product(node: Node, modules: Mapping[str, nn.Module]) -> Node | None:
-    """Return the multiplication by another tensor that a sigmoid's output enters, or None.
-
-    It may be reshaped, dropped out and shifted or scaled by numbers on the way.
-    """
-    for user in node.users:
-        is_call = user.op in ("call_function", "call_method")
-        if is_call and user.target in _MULTIPLICATIONS and _other_operand(user, node) is not None:
-            return user
-        if _passes(user, modules):
-            product = _gated_product(user, modules)
-            if product is not None:
-                return product
-    return None
-
-
-def _passes(node: Node, modules: Mapping[str, nn.Module]) -> bool:
-    """Return whether a call only reshapes, drops out, or shifts or scales by numbers."""
-    if node.op == "call_module":
-        return isinstance(modules.get(str(node.target)), _PASSED)
-    if node.op not in ("call_function", "call_method"):
-        return False
-    by_number = node.target in ARITHMETIC and any(isinstance(value, int | float) for value in node.args)
-    return node.target in _SHAPE_ONLY or by_number
-
-
-def _other_operand(product: Node, operand: Node) -> Node | None:
-    others = [node for node in product.all_input_nodes if node is not operand]
-    return others[0] if len(others) == 1 else None
-
-
-def _names(nodes: list[Node]) -> list[str]:
-    """Return a name for each call: its module's path, numbered from 1 where it is called several times."""
-    bases = [_base_name(node) for node in nodes]
-    total, seen = Counter(bases), Counter[str]()
-    names = []
-    for base in bases:
-        seen[base] += 1
-        names.append(f"{base}#{seen[base]}" if total[base] > 1 else base)
-    return names
-
-
-def _base_name(node: Node) -> str:
-    if node.op == "call_module":
-        return str(node.target)
-    path = caller(node)
-    function = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", node.name)
-    return f"{path}.{function}" if path else str(function)
-
-
-def _shapes(model: nn.Module, graph: Graph, input_shape: tuple[int, ...]) -> dict[str, tuple[int, ...] | None]:
-    """Return every node's output shape without the batch, from one pass of two blank examples."""
+def _run(model: nn.Module, parts: Parts, input_shape: tuple[int, ...]) -> list[Call]:
+    """Return the calls that one pass of two blank examples makes."""
     parameter = next(model.parameters(), torch.zeros(()))
     example = torch.zeros(2, *input_shape, dtype=parameter.dtype, device=parameter.device)
-    run = _ShapeRun(rebuild(model, copy.deepcopy(graph)).eval())
+    network = rebuild(model, {path: copy.deepcopy(graph) for path, graph in parts.graphs.items()}).eval()
     try:
-        with torch.no_grad():
-            run.run(example)
+        return calls_of_a_run(network, parts, example)
     except Exception as error:  # whatever a forward pass may raise for input of the wrong shape
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise SafsError(
             f"{type(model).__name__} does not take input of shape {tuple(input_shape)}: {reason}"
         ) from error
-    return dict(zip((node.name for node in graph.nodes), run.shapes, strict=True))
 
 
-class _ShapeRun(Interpreter):
-    """Runs a network and notes the shape of every node's output without the batch, None for what is no tensor."""
+@dataclass(frozen=True)
+class _Found:
+    """A call that is a site, a gate or fixed, before it has a name of its own."""
 
-    def __init__(self, network: torch.fx.GraphModule) -> None:
-        super().__init__(network)
-        self.shapes: list[tuple[int, ...] | None] = []
+    base: str
+    recognised: Recognised
+    shape: tuple[int, ...] | None
+    channel_dim: int
+    node: str
+    part: str
+    call: int | None
+    overwritten: bool
+    gate: bool
+    reason: str | None
 
-    def run_node(self, n: Node) -> Any:
-        result = super().run_node(n)
-        self.shapes.append(tuple(result.shape[1:]) if isinstance(result, Tensor) else None)
-        return result
+
+def _sites(model: nn.Module, parts: Parts, calls: list[Call]) -> Sites:
+    found, counts = _found(model, parts, calls)
+    sites = [one for one in found if not one.gate and not one.reason]
+    gates = [one for one in found if one.gate]
+    fixed = [one for one in found if one.reason and not one.gate]
+    return Sites(
+        sites=tuple(
+            Site(
+                name=name,
+                operator=one.recognised.operator,
+                constants=one.recognised.constants,
+                shape=one.shape,
+                channel_dim=one.channel_dim,
+                node=one.node,
+                part=one.part,
+                call=one.call,
+                overwritten=one.overwritten,
+            )
+            for name, one in zip(_names(sites), sites, strict=True)
+        ),
+        gates=tuple(Gate(name, one.recognised.operator) for name, one in zip(_names(gates), gates, strict=True)),
+        fixed=tuple(
+            FixedCall(name, one.recognised.operator, str(one.reason))
+            for name, one in zip(_names(fixed), fixed, strict=True)
+        ),
+        counts=dict(counts),
+        parts=parts,
+    )
 
 
-def _channel_dim(node: Node, modules: Mapping[str, nn.Module]) -> int:
-    """Return the dimension of the channels, from the nearest layer before a site: 1, or -1 behind a linear one."""
-    if node.op == "call_module" and isinstance(modules[str(node.target)], nn.PReLU):
-        return 1  # by its definition
-    while node.all_input_nodes:
-        node = node.all_input_nodes[0]
-        module = modules.get(str(node.target)) if node.op == "call_module" else None
-        if isinstance(module, _CHANNELS_FIRST):
-            return 1
-        if isinstance(module, _CHANNELS_LAST):
-            return -1
-    return 1
+def _found(model: nn.Module, parts: Parts, calls: list[Call]) -> tuple[list[_Found], Counter[str]]:
+    """Return the calls that matter, in forward order, and how often each module that Python code calls is called."""
+    known = {
+        path: graph_sites(graph, dict(model.get_submodule(path).named_modules()))
+        for path, graph in parts.graphs.items()
+    }
+    found = []
+    counts = Counter[str]()
+    for call in calls:
+        if isinstance(call, PythonCall):
+            number = counts[call.path] if call.function is None else None
+            if number is not None:
+                counts[call.path] += 1
+            found.append(_python_call(call, number))
+        elif call.node in known[call.part]:
+            site = known[call.part][call.node]
+            within = f"{call.part}." if call.part else ""
+            node = f"{call.part}:{call.node}" if call.part else call.node
+            found.append(
+                _Found(
+                    within + site.name, site.recognised, call.shape, site.channel_dim, node, call.part, None,
+                    call.overwritten, site.gate, None,
+                )
+            )  # fmt: skip
+    return found, counts
+
+
+def _python_call(call: PythonCall, number: int | None) -> _Found:
+    unknown = call.shape is None and call.recognised.operator in GATING
+    gate = call.recognised.operator == "glu" or call.multiplies or unknown
+    reason = None
+    if call.function is not None:
+        reason = "it is a function"
+    elif call.written_out:
+        reason = "it is part of an activation that is written out"
+    elif call.input_is_read:
+        reason = "it overwrites its input, which is read again"
+    base = f"{call.path}.{call.function}" if call.function and call.path else call.function or call.path
+    return _Found(
+        base, call.recognised, call.shape, call.channel_dim, f"{call.path}#{number}", call.path, number,
+        call.overwritten, gate, reason,
+    )  # fmt: skip
+
+
+def _names(found: list[_Found]) -> list[str]:
+    """Return a name for each call: its module's path, numbered from 1 where it is called several times."""
+    total, seen = Counter(one.base for one in found), Counter[str]()
+    names = []
+    for one in found:
+        seen[one.base] += 1
+        names.append(f"{one.base}#{seen[one.base]}" if total[one.base] > 1 else one.base)
+    return names

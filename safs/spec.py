@@ -28,9 +28,10 @@ class TrialSpec:
         folds, fold: train on all folds but number `fold` of `folds`, and validate on that; `folds = 0`: train on
             everything.
         keep: whether the trained network is kept; its gradient flow is recorded then.
+        span: from after which epoch of the protocol to after which is trained, such as (1, 20); None: all of it.
 
     Raises:
-        SafsError: if there is no such fold, or the cost needs a validation part and there is none.
+        SafsError: if there is no such fold or span, or the cost needs a validation part and there is none.
     """
 
     network: str
@@ -43,16 +44,23 @@ class TrialSpec:
     folds: int = 0
     fold: int = 0
     keep: bool = False
+    span: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
+        if self.span is not None:
+            object.__setattr__(self, "span", tuple(self.span))  # JSON has lists
+            if not 0 <= self.span[0] < self.span[1] <= self.protocol.epochs:
+                raise SafsError(f"span must lie within the {self.protocol.epochs} epochs, but got {self.span}.")
         if not (self.folds == self.fold == 0 or (self.folds >= 2 and 0 <= self.fold < self.folds)):
             raise SafsError(f"fold must lie in [0, folds), with at least 2 folds, but got {self.fold} of {self.folds}.")
         if self.cost != "train_loss" and not self.folds:
             raise SafsError(f"The cost {self.cost} needs a validation part: set folds to 2 or more.")
 
     def to_json(self) -> dict[str, Any]:
-        """Return the spec as JSON values."""
-        return {**asdict(self), "assignment": list(self.assignment), "protocol": self.protocol.to_json()}
+        """Return the spec as JSON values; without a span, as before there was one: the same ids."""
+        values = {**asdict(self), "assignment": list(self.assignment), "protocol": self.protocol.to_json()}
+        span = values.pop("span")
+        return values if span is None else {**values, "span": list(span)}
 
     @property
     def id(self) -> str:

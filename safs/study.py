@@ -23,6 +23,7 @@ from safs.pipeline.prepare import Prepared, prepare, untrained
 from safs.pipeline.rows import row_specs, train_rows
 from safs.pipeline.stage1 import NoValidTrialError, search_operators
 from safs.pipeline.stage2 import tune
+from safs.pipeline.start import Start, read_start
 from safs.report.page import write_report
 from safs.run_directory import log_path, open_run_directory
 from safs.runner import Observer, Runner, Silent, network_path
@@ -63,8 +64,9 @@ class Study:
             NoValidTrialError: if a stage spent its budget without one valid trial.
             StorageError: if the disk is full or fails; what was finished is kept, and can be resumed.
         """
+        start = read_start(self.config)
         initial = untrained(self.config)
-        inputs = self._inputs(initial)
+        inputs = _inputs(initial, start)
         engine = find_engine(self.config.resources.engine)(partial(log_path, self.folder))
         with (
             closing(engine),
@@ -73,14 +75,15 @@ class Study:
         ):
             _check_inputs(journal, inputs)
             runner = Runner(engine, journal, self.folder, self._observer)
-            prepared = prepare(self.config, initial, engine, runner)
+            prepared = prepare(self.config, initial, start, engine, runner, self._observer)
             return self._search(prepared, runner, journal)
 
     def _search(self, prepared: Prepared, runner: Runner, journal: Journal) -> dict[str, Any]:
         config, problem = self.config, prepared.problem
-        shape = tuple(problem.data.images.shape[1:])
-        described = describe(config.model.name, problem.model, problem.sites, problem.mask, shape)
+        shape = problem.data.shape
+        described = describe(config.model.name, problem.model, problem.sites, problem.mask, shape, prepared.loaded)
         described["flops"] = dense_flops(problem.model, shape)
+        described["data"] = problem.data.describe()
         if not any(record["kind"] == "problem" for record in journal.records):
             journal.append({"kind": "problem", **described})
         if config.model.pretrain is not None and prepared.dense is not None:
@@ -115,23 +118,23 @@ class Study:
         model = {"name": self.config.model.name, "kwargs": self.config.model.kwargs}
         write_best(self.folder / "best", problem, state, choices, model)
 
-    def _inputs(self, initial: Problem) -> dict[str, Any]:
-        """Return what identifies everything that the study reads and the config only names."""
-        checkpoint = self.config.model.checkpoint
-        if checkpoint is not None and not checkpoint.is_file():
-            raise SafsError(f"There is no checkpoint at {checkpoint}.")
-        return {
-            "checkpoint": hashlib.sha256(checkpoint.read_bytes()).hexdigest() if checkpoint else None,
-            "data": initial.data.fingerprint(),
-            "network": _fingerprint(initial),
-            "device": _device_name(initial.data.images.device),
-            "versions": {name: version(name) for name in _DECIDING},
-        }
+
+def _inputs(initial: Problem, start: Start | None) -> dict[str, Any]:
+    """Return what identifies everything that the study reads and the config only names."""
+    files = start.sha256 if start else {}
+    return {
+        "checkpoint": files.get("checkpoint"),
+        "mask": files.get("mask"),
+        "data": initial.data.fingerprint(),
+        "network": _fingerprint(initial),
+        "device": _device_name(initial.data.device),
+        "versions": {name: version(name) for name in _DECIDING},
+    }
 
 
 def _fingerprint(initial: Problem) -> str:
     """Return 16 hexadecimal digits of what the network computes: its graph, and its tensors as they are initialised."""
-    digest = hashlib.sha256(str(initial.sites.graph).encode())
+    digest = hashlib.sha256(initial.sites.code.encode())
     for name, tensor in initial.model.state_dict().items():
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-import torch.fx
 from torch import nn
 from torch.fx import Graph, Node
 
-from safs.recognition import recognise
+from safs.rebuilding import rebuild
+from safs.recognition import recognise, recognise_module
 from safs.sites import Site, Sites, find_sites
-from safs.tracing import rebuild
+from safs.stand_ins import StandIn, Start
+from safs.written_out import absorbed, source_of
 from spaces.activation import Activation, Value
 from spaces.errors import SafsError
 from spaces.operators import get_operator
 
 ACTIVATIONS = "safs_activations"
 """The name of the submodule that holds the new activations, `site0`, `site1`, ... in forward order."""
+_START = "start"
 _IN_PLACE_OPERATORS = {getattr(operator, name) for name in ("iadd", "isub", "imul", "itruediv", "ipow")}
 
 
@@ -47,7 +50,7 @@ def apply_assignment(
     input_shape: tuple[int, ...] | None = None,
     learn: bool = False,
     per_channel: bool = False,
-) -> torch.fx.GraphModule:
+) -> nn.Module:
     """Return a copy of a network with one unary operator at each activation site.
 
     Every state-dict name of the network stays; new parameters stand under `safs_activations`. A site that is
@@ -101,42 +104,103 @@ def _activation(site: Site, choice: SiteChoice, learn: bool, per_channel: bool) 
     )
 
 
-def replace_sites(model: nn.Module, sites: Sites, replacements: Mapping[str, nn.Module]) -> torch.fx.GraphModule:
+def replace_sites(model: nn.Module, sites: Sites, replacements: Mapping[str, nn.Module]) -> nn.Module:
     """Return a copy of a network that calls the given modules at the given sites (by their nodes' names).
+
+    It is a `GraphModule` where the network itself can be traced, else one of the network's own class.
 
     Raises:
         SafsError: if the network has been through this before.
     """
     if hasattr(model, ACTIVATIONS):
         raise SafsError(f"{type(model).__name__} has {ACTIVATIONS!r} already; start from the network before that.")
-    graph = copy.deepcopy(sites.graph)
-    modules = dict(model.named_modules())
-    nodes = {node.name: copied for node, copied in zip(sites.graph.nodes, graph.nodes, strict=True)}
     container = nn.Module()
-    calls = []
     for index, site in enumerate(sites):
-        if site.node not in replacements:
+        if site.node in replacements:
+            container.add_module(f"site{index}", replacements[site.node])
+    swaps, start = _stand_ins(sites, replacements)
+    if start is not None:
+        container.add_module(_START, start)
+    children: dict[str, dict[str, nn.Module]] = {"": {ACTIVATIONS: container} if list(container.children()) else {}}
+    graphs = {}
+    for path, original in sites.parts.graphs.items():
+        replaced = [
+            (index, site)
+            for index, site in enumerate(sites)
+            if site.part == path and site.call is None and site.node in replacements
+        ]
+        if path:  # the activations of all parts are submodules of the network
+            children[path] = {
+                f"safs_site{index}": StandIn([replacements[site.node]], [False]) for index, site in replaced
+            }
+        prefix = "safs_site" if path else f"{ACTIVATIONS}.site"
+        calls = {_node_name(site): f"{prefix}{index}" for index, site in replaced}
+        overwritten = {_node_name(site) for _, site in replaced if site.overwritten}
+        modules = dict(model.get_submodule(path).named_modules())
+        graphs[path] = _replace_calls(original, calls, modules, overwritten)
+    if start is not None and "" in graphs:
+        _begin(graphs[""])
+    network = rebuild(model, graphs, children, swaps)
+    if start is not None and "" not in graphs:
+        network.register_forward_pre_hook(start.before)
+    return network
+
+
+def _node_name(site: Site) -> str:
+    """Return the name of a site's node within its part's graph."""
+    return site.node.rpartition(":")[2]
+
+
+def _stand_ins(
+    sites: Sites, replacements: Mapping[str, nn.Module]
+) -> tuple[dict[str, Callable[[nn.Module], StandIn]], Start | None]:
+    """Return what makes the stand-in of each module whose calls are replaced, and what begins to count its calls.
+
+    A call that is no site, or is not replaced, calls the original module.
+    """
+    start = Start()
+    swaps: dict[str, Callable[[nn.Module], StandIn]] = {}
+    for path in dict.fromkeys(site.part for site in sites if site.call is not None and site.node in replacements):
+        by_call = {site.call: site for site in sites if site.part == path and site.call is not None}
+
+        def make(original: nn.Module, path: str = path, by_call: Mapping[int, Site] = by_call) -> StandIn:
+            calls = [by_call.get(call) for call in range(sites.counts[path])]
+            activations = [replacements.get(site.node, original) if site else original for site in calls]
+            stand_in = StandIn(activations, [site is not None and site.overwritten for site in calls], original)
+            start.add(stand_in)
+            return stand_in
+
+        swaps[path] = make
+    several = any(sites.counts[path] > 1 for path in swaps)
+    return swaps, start if several else None
+
+
+def _begin(graph: Graph) -> None:
+    """Let a graph begin to count the calls of stand-ins anew."""
+    first = next(node for node in graph.nodes if node.op != "placeholder")
+    with graph.inserting_before(first):
+        graph.call_module(f"{ACTIVATIONS}.{_START}")
+
+
+def _replace_calls(
+    original: Graph, targets: Mapping[str, str], modules: Mapping[str, nn.Module], overwritten: set[str]
+) -> Graph:
+    """Return a copy of a graph that calls the given submodules in place of the given nodes."""
+    graph = copy.deepcopy(original)
+    calls = []
+    for node, copied in zip(list(original.nodes), list(graph.nodes), strict=True):
+        if node.name not in targets:
             continue
-        container.add_module(f"site{index}", replacements[site.node])
-        node = nodes[site.node]
-        source, overwritten = _source(node), _overwritten(node, modules)
-        with graph.inserting_before(node):
-            call = graph.call_module(f"{ACTIVATIONS}.site{index}", (source,))
-        if overwritten is not None:
-            _redirect_later_uses(overwritten, node, call)
-        _erase(node, call)
-        calls.append(call)
-    for call in calls:
-        _protect(graph, call, modules)
-    return rebuild(model, graph, **{ACTIVATIONS: container})
-
-
-def _source(node: Node) -> Node:
-    """Return the tensor that an activation is applied to; for x·σ(x), written out, it is x."""
-    inputs = node.all_input_nodes
-    if len(inputs) == 2:
-        return next(a for a, b in (inputs, inputs[::-1]) if a in b.all_input_nodes)
-    return inputs[0]
+        source, target = source_of(copied, modules), _overwritten(copied, modules)
+        with graph.inserting_before(copied):
+            call = graph.call_module(targets[node.name], (source,))
+        if target is not None:
+            _redirect_later_uses(target, copied, call)
+        _erase(copied, call, source)
+        calls.append((call, node.name in overwritten))
+    for call, always in calls:
+        _protect(graph, call, modules, always)
+    return graph
 
 
 def _overwritten(node: Node, modules: Mapping[str, nn.Module]) -> Node | None:
@@ -160,39 +224,50 @@ def _redirect_later_uses(overwritten: Node, node: Node, call: Node) -> None:
         later = later.next
 
 
-def _protect(graph: Graph, call: Node, modules: Mapping[str, nn.Module]) -> None:
+def _protect(graph: Graph, call: Node, modules: Mapping[str, nn.Module], always: bool) -> None:
     """Where a call that stays (dropout) overwrites an activation's output, let it overwrite a copy.
 
     The operator that was there may not have needed its output for the backward pass; the new one may.
     """
-    if not any(_overwritten(user, modules) is call for user in call.users):
+    if not always and not any(_overwritten(user, modules) is call for user in call.users):
         return
     with graph.inserting_after(call):
         copied = graph.call_method("clone", (call,))
     call.replace_all_uses_with(copied, delete_user_cb=lambda user: user is not copied)
 
 
-def _erase(node: Node, call: Node) -> None:
-    """Remove a replaced call, and the sigmoid of a written-out x·σ(x) with it."""
-    inputs = node.all_input_nodes
+def _erase(node: Node, call: Node, source: Node) -> None:
+    """Remove a replaced call, and what only it used of an activation that is written out over several calls."""
+    inner = absorbed(node, source)
     node.replace_all_uses_with(call)
     node.graph.erase_node(node)
-    for leftover in inputs:
-        if len(inputs) == 2 and not leftover.users:
+    for leftover in sorted(inner, reverse=True):
+        if not leftover.users:
             leftover.graph.erase_node(leftover)
 
 
 def read_choices(network: nn.Module, sites: Sites) -> list[SiteChoice]:
     """Return what stands at each site of a network made by `apply_assignment`, learned values included."""
     container = getattr(network, ACTIVATIONS, None)  # absent where every site kept its own call
-    modules = dict(network.named_modules())
-    nodes = {node.name: node for node in sites.graph.nodes}
     choices = []
     for index, site in enumerate(sites):
         activation = getattr(container, f"site{index}", None)
         if activation is not None:
             choices.append(SiteChoice(**activation.describe()))
         else:
-            own = recognise(nodes[site.node], modules)  # the slopes of a PReLU may have been trained
-            choices.append(SiteChoice(site.operator, constants=own.constants if own else {}))
+            choices.append(SiteChoice(site.operator, constants=_own_constants(network, site, sites)))
     return choices
+
+
+def _own_constants(network: nn.Module, site: Site, sites: Sites) -> Mapping[str, Any]:
+    """Return the constants of a site that kept its own call; the slopes of a PReLU may have been trained."""
+    if site.operator != "prelu":
+        return site.constants
+    if site.call is None:
+        modules = dict(network.get_submodule(site.part).named_modules())
+        (node,) = (n for n in sites.parts.graphs[site.part].nodes if n.name == _node_name(site))
+        own = recognise(node, modules)
+    else:
+        module = network.get_submodule(site.part)
+        own = recognise_module(module.original or module if isinstance(module, StandIn) else module)
+    return own.constants if own else {}

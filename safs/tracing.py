@@ -1,9 +1,12 @@
-"""From a network to the graph of its calls, by torch.fx."""
+"""From a module to the graph of its calls, by torch.fx."""
 
 from __future__ import annotations
 
 import copy
 import difflib
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch.fx
@@ -11,51 +14,77 @@ from torch import Tensor, nn
 from torch.fx import Graph, Node
 from torch.fx.proxy import TraceError
 
+from safs.recognition import is_activation, recognise
 from spaces.errors import SafsError
 
-_FLAG = "safs_training"
+TRAINING_FLAG = "safs_training"
 """The name of the submodule that tells a call whether the module that makes it is in training."""
-_CONSTANT = "safs_constant"
+CONSTANT = "safs_constant"
 """The entry of a node's `meta` that holds a tensor which the forward pass makes itself."""
+TRANSFORMERS = (
+    nn.Transformer, nn.TransformerEncoder, nn.TransformerDecoder, nn.TransformerEncoderLayer, nn.TransformerDecoderLayer
+)  # fmt: skip
+"""Modules of PyTorch, and so one call to torch.fx, that call activation functions."""
 
 
-class TrainingFlag(nn.Module):
-    """Returns whether it is in training, which it always is with the module that it stands in.
+@dataclass(frozen=True)
+class Trace:
+    """The graph of a module's forward pass.
 
-    A module and not a read of `self.training`, which a network that is pickled and read back would fix.
+    Attributes:
+        graph: its calls; a module that is kept whole is one call.
+        kept: the paths of the modules within whose own forward pass had to be kept whole, and why.
     """
 
-    def forward(self) -> bool:
-        """Return the mode."""
-        return self.training
+    graph: Graph
+    kept: Mapping[str, str]
 
 
-def trace(model: nn.Module) -> Graph:
+def trace(model: nn.Module) -> Trace:
     """Return the graph of a network's forward pass; the network is not changed.
 
-    Symbolic tracing fixes whatever Python decides while it runs, `self.training` too: a call such as
+    A module whose forward pass cannot be traced is kept whole: it is one call of the graph. Symbolic tracing fixes
+    whatever Python decides while it runs, `self.training` too: a call such as
     `F.dropout(x, training=self.training)` would keep the mode it was traced in. The network is therefore traced
-    in both modes, and flags that differ are read from the module when it runs. A network that computes something
-    else in training (auxiliary classifiers) is taken as it is in evaluation.
+    in both modes, and flags that differ are read from the module when it runs. A module within that calls something
+    else in training (stochastic depth) is kept whole, unless it calls activation functions that are no modules. The
+    network itself, and such a module, are taken as they are in evaluation (auxiliary classifiers are left out).
 
     Raises:
-        SafsError: if the forward pass cannot be traced, with the reason, or a module holds a computed tensor.
+        SafsError: if the forward pass of the network itself cannot be traced: the reason.
     """
-    check_tensors(model)
-    # Tracing switches the mode and leaves constants on the module: a copy, with the same tensors, takes both.
-    tensors = (*model.parameters(), *model.buffers())
-    copied = copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
-    train, evaluation = _trace(copied.train()), _trace(copied.eval())
+    kept = {
+        name: "it is one of PyTorch's own" for name, module in model.named_modules() if isinstance(module, TRANSFORMERS)
+    }
+    while True:
+        (train, evaluation, copied), failed = _trace_both(model, kept)
+        failed = failed or _changing_with_the_mode(train, evaluation, copied)
+        if not failed:
+            break
+        kept |= failed
     before, after = list(train.nodes), list(evaluation.nodes)
     for a, b, size in difflib.SequenceMatcher(
         a=[_key(node) for node in before], b=[_key(node) for node in after], autojunk=False
     ).get_matching_blocks():
         for in_training, in_evaluation in zip(before[a : a + size], after[b : b + size], strict=True):
             _join_training_flag(in_training, in_evaluation)
+    called = {str(node.target) for node in evaluation.nodes if node.op == "call_module"}
     for node in evaluation.nodes:
         if node.op == "get_attr" and not hasattr(model, str(node.target)) and hasattr(copied, str(node.target)):
-            node.meta[_CONSTANT] = getattr(copied, str(node.target))
-    return evaluation
+            node.meta[CONSTANT] = getattr(copied, str(node.target))
+    return Trace(evaluation, {path: reason for path, reason in kept.items() if path in called})
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """Return the network inside `torch.compile`, `nn.DataParallel` and `DistributedDataParallel`, in any order."""
+    while True:
+        compiled = getattr(model, "_orig_mod", None)  # without an import of the compiler, which takes seconds
+        if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            model = model.module
+        elif isinstance(compiled, nn.Module):
+            model = compiled
+        else:
+            return model
 
 
 def check_tensors(model: nn.Module) -> None:
@@ -81,17 +110,90 @@ def caller(node: Node) -> str:
     return str(stack[-1][0]) if stack else ""
 
 
-def _trace(model: nn.Module) -> Graph:
+class _Tracer(torch.fx.Tracer):
+    """Traces a network, and goes on past modules whose forward pass fails as if each were one call.
+
+    Attributes:
+        failed: the paths of those modules, and why.
+    """
+
+    def __init__(self, kept: Collection[str] = ()) -> None:  # none: torch.fx makes one when it unpickles a graph
+        super().__init__()
+        self.kept = kept
+        self.failed: dict[str, str] = {}
+
+    def create_args_for_root(
+        self, root_fn: Callable[..., Any], is_module: bool, concrete_args: Any = None
+    ) -> tuple[Callable[..., Any], list[Any]]:
+        """Return the stand-ins for the arguments; those that have a default keep it, as when the network is called."""
+        given = list(inspect.signature(root_fn).parameters.values())[1:]
+        required = [parameter for parameter in given if parameter.default is parameter.empty] or given[:1]
+        if len(required) == len(given):
+            function, arguments = super().create_args_for_root(root_fn, is_module, concrete_args)
+            return function, list(arguments)
+        named = [parameter.name for parameter in required if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
+        return root_fn, [self.root, *(self.create_proxy("placeholder", name, (), {}) for name in named)]
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        # Recognised last: reading the slopes of a PReLU fails while they are stand-ins.
+        kept = module_qualified_name in self.kept or super().is_leaf_module(m, module_qualified_name)
+        return kept or is_activation(m)
+
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        stack = dict(self.module_stack)
+        try:
+            return super().call_module(m, forward, args, kwargs)
+        except Exception as error:  # noqa: BLE001  # a forward pass may raise anything when it is given proxies
+            path = self.path_of_module(m)
+            self.failed[path] = _reason(error)
+            self.module_stack.clear()
+            self.module_stack.update(stack)
+            return self.create_proxy("call_module", path, args, kwargs)
+
+
+def _trace_both(model: nn.Module, kept: Collection[str]) -> tuple[tuple[Graph, Graph, nn.Module], dict[str, str]]:
+    """Return the graphs in training and evaluation, the module of the latter, and what could not be traced."""
+    # Tracing switches the mode and leaves constants on the module: copies, with the same tensors, take both.
+    tensors = (*model.parameters(), *model.buffers())
+    copies = [copy.deepcopy(model, {id(tensor): tensor for tensor in tensors}) for _ in range(2)]
+    tracers = _Tracer(kept), _Tracer(kept)
     try:
-        return torch.fx.Tracer().trace(model)
-    except Exception as error:  # a forward pass may raise anything when it is given proxies
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        remedy = (
-            "its forward pass must not branch on the values of tensors."
-            if isinstance(error, TraceError)
-            else "it runs the forward pass on stand-ins for tensors and their sizes, which this call does not take."
-        )
-        raise SafsError(f"{type(model).__name__} cannot be traced by torch.fx ({reason}); {remedy}") from error
+        train, evaluation = tracers[0].trace(copies[0].train()), tracers[1].trace(copies[1].eval())
+    except Exception as error:
+        raise SafsError(_reason(error)) from error
+    return (train, evaluation, copies[1]), tracers[0].failed | tracers[1].failed
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TraceError):
+        return "its forward pass branches on the values or sizes of tensors"
+    reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+    return f"its forward pass does not take stand-ins for tensors and their sizes ({reason})"
+
+
+def _changing_with_the_mode(train: Graph, evaluation: Graph, model: nn.Module) -> dict[str, str]:
+    """Return the modules that call something else in training, where keeping them whole hides no activation call."""
+    modules = dict(model.named_modules())
+    calls = [_calls(graph) for graph in (train, evaluation)]
+    changing = {path for path in calls[0].keys() | calls[1].keys() if path and calls[0].get(path) != calls[1].get(path)}
+    for graph in (train, evaluation):
+        for node in graph.nodes:
+            if node.op in ("call_function", "call_method") and recognise(node, modules) is not None:
+                changing -= {path for path in changing if f"{caller(node)}.".startswith(f"{path}.")}
+    return dict.fromkeys(changing, "it calls something else in training")
+
+
+def _calls(graph: Graph) -> dict[str, list[tuple[str, str]]]:
+    """Return what each module calls itself."""
+    calls: dict[str, list[tuple[str, str]]] = {}
+    for node in graph.nodes:
+        if node.op.startswith("call"):
+            modules = ["", *(str(path) for path, _ in node.meta.get("nn_module_stack", {}).values())]
+            module = modules[-2 if node.op == "call_module" else -1]  # the last one is the module that is called
+            calls.setdefault(module, []).append((node.op, str(node.target)))
+    return calls
 
 
 def _key(node: Node) -> tuple[str, str, str]:
@@ -110,69 +212,8 @@ def _join_training_flag(in_training: Node, in_evaluation: Node) -> None:
         return
     graph, path = in_evaluation.graph, caller(in_evaluation)
     with graph.inserting_before(in_evaluation):
-        flag = graph.create_node("call_module", f"{path}.{_FLAG}" if path else _FLAG)
+        flag = graph.create_node("call_module", f"{path}.{TRAINING_FLAG}" if path else TRAINING_FLAG)
     for position in positions:
         in_evaluation.update_arg(position, flag)
     for name in names:
         in_evaluation.update_kwarg(name, flag)
-
-
-def rebuild(model: nn.Module, graph: Graph, **children: nn.Module) -> torch.fx.GraphModule:
-    """Return a new network that runs `graph` and shares no tensor with `model`.
-
-    It has every parameter, buffer and state-dict name of `model`, those that the graph does not use included, and
-    no others but those of `children`, its further submodules. Every submodule is in the mode of the original one.
-    """
-    root = copy.deepcopy(model)
-    names = set(root.state_dict())
-    for name, child in children.items():
-        root.add_module(name, child)
-    for node in graph.nodes:
-        owner, _, name = str(node.target).rpartition(".")
-        if node.op == "call_module" and name == _FLAG:
-            root.get_submodule(owner).add_module(_FLAG, TrainingFlag())
-        if _CONSTANT in node.meta:
-            root.register_buffer(str(node.target), node.meta[_CONSTANT].clone())
-    network = torch.fx.GraphModule(root, graph, class_name=type(model).__name__)
-    _keep_unused(root, network)
-    _keep_names(network, names)
-    _keep_modes(network, model)
-    return network
-
-
-def _keep_unused(root: nn.Module, network: nn.Module) -> None:
-    """Put back what `GraphModule` leaves out: tensors that no node of the graph uses."""
-    have = dict(network.named_parameters(remove_duplicate=False)) | dict(network.named_buffers(remove_duplicate=False))
-    for path, module in root.named_modules(remove_duplicate=False):
-        for name, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
-            if (f"{path}.{name}" if path else name) in have:
-                continue
-            owner = _submodule(network, path)
-            if isinstance(tensor, nn.Parameter):
-                owner.register_parameter(name, tensor)
-            else:
-                owner.register_buffer(name, tensor)
-
-
-def _keep_names(network: nn.Module, names: set[str]) -> None:
-    """Keep buffers out of the state dict that were not in the original one."""
-    for path, module in network.named_modules(remove_duplicate=False):
-        for name, _ in module.named_buffers(recurse=False):
-            if (f"{path}.{name}" if path else name) not in names:
-                module._non_persistent_buffers_set.add(name)
-
-
-def _keep_modes(network: nn.Module, model: nn.Module) -> None:
-    """Set every module to the mode of the original one, and new modules to that of the module they stand in."""
-    modes = {name: module.training for name, module in model.named_modules(remove_duplicate=False)}
-    for name, module in network.named_modules(remove_duplicate=False):
-        module.training = modes.setdefault(name, modes[name.rpartition(".")[0]] if name else model.training)
-
-
-def _submodule(network: nn.Module, path: str) -> nn.Module:
-    """Return the submodule at `path`, made where it is missing."""
-    for part in path.split(".") if path else ():
-        if not hasattr(network, part):
-            network.add_module(part, nn.Module())
-        network = getattr(network, part)
-    return network

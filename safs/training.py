@@ -1,4 +1,4 @@
-"""The training loop: data held as one tensor on the device, masks held at every step, no host sync per step."""
+"""The training loop: data on the device or streamed to it, masks held at every step, no host sync per step."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from safs.data.dataset import Data
+from safs.data.feed import feed
 from safs.masks import MaskHolder
 from safs.optim.registry import make_optimizer
 from safs.optim.schedules import make_schedule
@@ -18,6 +19,8 @@ from safs.surgery import ACTIVATIONS
 
 _CHECK_EVERY = 100
 """Steps between two looks at the losses: each look waits for the device."""
+_VIEWS = 0x5AF5
+"""Tells the seed of the augmentation from that of the order of the examples."""
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -57,6 +60,7 @@ def train(
     protocol: Protocol,
     *,
     seed: int,
+    span: tuple[int, int] | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> list[float]:
     """Train a network in place and return the mean training loss of every epoch, in nats.
@@ -64,10 +68,12 @@ def train(
     Args:
         network: a network on the device of `data`.
         mask: its masks; masked weights are zero after every step.
-        data: the examples; batches are gathered from its one tensor.
+        data: the examples, augmented if it says so.
         indices: which examples to train on.
         protocol: how to train.
-        seed: seeds the order of the examples and whatever the network draws (dropout).
+        seed: seeds the order of the examples, their augmentation, and whatever the network draws (dropout).
+        span: from after which epoch to after which is trained, with these epochs' examples and learning rates; None:
+            all of the protocol.
 
     Raises:
         NonFiniteLossError: if the loss stops being finite, with the first such step.
@@ -82,12 +88,13 @@ def train(
         momentum=protocol.momentum,
         weight_decay=protocol.weight_decay,
     )
-    schedule = make_schedule(protocol.schedule, optimizer, protocol.epochs)
+    schedule = make_schedule(protocol.schedule, optimizer, protocol.epochs, restart_period=protocol.restart_period)
     holder = MaskHolder(network.named_parameters(remove_duplicate=False), mask)
     holder.mask_weights()
     order = torch.Generator().manual_seed(seed)
     history: list[float] = []
-    devices = [data.images.device] if data.images.is_cuda else []
+    first, last = span or (0, protocol.epochs)
+    devices = [data.device] if data.device.type == "cuda" else []
     with torch.random.fork_rng(devices):
         # Not torch.manual_seed, which would reseed devices that this training does not use.
         torch.default_generator.manual_seed(seed)
@@ -95,11 +102,15 @@ def train(
             with torch.cuda.device(devices[0]):
                 torch.cuda.manual_seed(seed)
         network.train()
-        for epoch in range(1, protocol.epochs + 1):
+        for _ in range(first):
+            _batches(indices, protocol.batch_size, order)
+        schedule.skip(first)
+        for epoch in range(first + 1, last + 1):
             batches = _batches(indices, protocol.batch_size, order)
-            losses = torch.zeros(len(batches), device=data.images.device)
-            for step, batch in enumerate(batches):
-                loss = F.cross_entropy(network(data.images[batch]), data.labels[batch])
+            views = torch.Generator().manual_seed((seed ^ _VIEWS) + epoch)
+            losses = torch.zeros(len(batches), device=data.device)
+            for step, (images, labels) in enumerate(feed(data, batches, views)):
+                loss = F.cross_entropy(network(images), labels)
                 optimizer.zero_grad()
                 loss.backward()
                 holder.mask_gradients()
@@ -115,7 +126,7 @@ def train(
                 callback.on_epoch(epoch, history[-1])
             schedule.step(history[-1])
     if not all(bool(torch.isfinite(parameter).all()) for parameter in network.parameters()):
-        raise NonFiniteLossError(protocol.epochs, len(batches))
+        raise NonFiniteLossError(last, len(batches))
     return history
 
 
@@ -147,11 +158,11 @@ def evaluate(network: nn.Module, data: Data, indices: Tensor | None = None, *, b
     """Return a network's loss and accuracy on some examples, or on all of them."""
     network.eval()
     if indices is None:
-        indices = torch.arange(len(data.labels), device=data.images.device)
-    loss = torch.zeros((), dtype=torch.float64, device=data.images.device)
-    correct = torch.zeros((), dtype=torch.int64, device=data.images.device)
-    for batch in indices.split(batch_size):
-        logits, labels = network(data.images[batch]), data.labels[batch]
+        indices = torch.arange(len(data), device=data.device)
+    loss = torch.zeros((), dtype=torch.float64, device=data.device)
+    correct = torch.zeros((), dtype=torch.int64, device=data.device)
+    for images, labels in feed(data, indices.split(batch_size)):
+        logits = network(images)
         loss += F.cross_entropy(logits, labels, reduction="sum")
         correct += (logits.argmax(1) == labels).sum()
     return Score(loss=float(loss) / len(indices), accuracy=int(correct) / len(indices))

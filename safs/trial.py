@@ -6,7 +6,7 @@ import contextlib
 import math
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -54,10 +54,9 @@ def run_trial(
     Raises:
         StorageError: if a callback could not write, which says nothing about the suggestion.
     """
-    threads, started = torch.get_num_threads(), time.perf_counter()
-    torch.set_num_threads(problem.threads)
+    started = time.perf_counter()
     try:
-        with _deterministic(problem.data.images.device):
+        with computing(problem):
             outcome, trained = _train_and_score(spec, problem, callbacks)
     except StorageError:
         raise
@@ -67,9 +66,19 @@ def run_trial(
         outcome, trained = _failure(Reason.OOM), None
     except Exception:  # noqa: BLE001 - whatever a network's forward pass may raise: kept with its traceback (invariant 5)
         outcome, trained = _failure(Reason.ERROR), None
+    return replace(outcome, seconds=time.perf_counter() - started), trained
+
+
+@contextlib.contextmanager
+def computing(problem: Problem) -> Iterator[None]:
+    """Compute as trials of a problem do: with its number of threads, and deterministically."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(problem.threads)
+    try:
+        with _deterministic(problem.data.labels.device):
+            yield
     finally:
         torch.set_num_threads(threads)
-    return replace(outcome, seconds=time.perf_counter() - started), trained
 
 
 def _deterministic(device: torch.device) -> contextlib.AbstractContextManager[None]:
@@ -89,7 +98,7 @@ def _train_and_score(
     data = problem.data
     network = apply_assignment(
         problem.model, spec.assignment, sites=problem.sites, learn=spec.learn, per_channel=spec.per_channel
-    ).to(data.images.device)
+    ).to(data.device)
     flow = GradientFlow()
     training, validation = _split(spec, data)
     history = train(
@@ -99,6 +108,7 @@ def _train_and_score(
         training,
         spec.protocol,
         seed=spec.seed,
+        span=spec.span,
         callbacks=[*callbacks, flow] if spec.keep else callbacks,
     )
     metrics: dict[str, Any] = {"train_loss": history[-1], "history": history}

@@ -136,6 +136,14 @@ def _celu(x: Tensor, a: Tensor | float) -> Tensor:
     return torch.where(x > 0, x, a * torch.expm1(x.clamp(max=0.0) / a))
 
 
+def _quick_gelu(x: Tensor, sharpness: Tensor | float) -> Tensor:
+    return x * torch.sigmoid(sharpness * x)
+
+
+def _hard_mish(x: Tensor) -> Tensor:
+    return 0.5 * x * (x + 2).clamp(min=0, max=2)
+
+
 _TABLE = (
     # The 13 of the paper (Table 4).
     Operator("relu6", "min(max(0, x), 6)", F.relu6, paper=True),
@@ -182,6 +190,8 @@ _TABLE = (
     Operator("softsign", "x/(1+|x|)", F.softsign),
     Operator("celu", "x above 0, a·(e^(x/a)−1) below", _celu, {"a": 1.0}),
     Operator("tanhshrink", "x − tanh(x)", F.tanhshrink),
+    Operator("quick_gelu", "x·σ(s·x)", _quick_gelu, {"sharpness": 1.702}),  # Hendrycks & Gimpel 2016
+    Operator("hard_mish", "x·min(max(0, x+2), 2)/2", _hard_mish),
 )
 
 OPERATORS: Mapping[str, Operator] = MappingProxyType({operator.name: operator for operator in _TABLE})

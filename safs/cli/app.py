@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from safs.cli.export_command import export
 from safs.cli.inspect_command import inspect_network
 from safs.cli.interrupts import INTERRUPTED, quitting
 from safs.cli.prune_command import prune_checkpoint
@@ -45,6 +46,7 @@ app.command("inspect")(inspect_network)
 app.command("prune")(prune_checkpoint)
 app.command("run")(run)
 app.command("report")(report)
+app.command("export")(export)
 
 
 def main() -> None:

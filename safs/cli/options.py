@@ -22,7 +22,8 @@ ModelArgument = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="lenet5, vgg16-cifar, resnet18-cifar, resnet20-cifar, torchvision/NAME, or package.module:factory.",
+        help="lenet5, vgg16-cifar, resnet18-cifar, resnet20-cifar, efficientnet-b0-small, torchvision/NAME, timm/NAME "
+        "or package.module:factory.",
     ),
 ]
 InputOption = Annotated[
@@ -35,6 +36,10 @@ KwargOption = Annotated[
 TrustPickleOption = Annotated[
     bool, typer.Option("--trust-pickle", help="Run the code in a pickled checkpoint. Only for people you trust.")
 ]
+MinZeroShareOption = Annotated[
+    float,
+    typer.Option(help="The share of zeros from which on weights without a mask count as pruned."),
+]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Print a table, or JSON.")]
 SettingsOption = Annotated[
     list[str] | None,
@@ -45,16 +50,16 @@ RunDirOption = Annotated[
 ]
 
 
-def parse_kwargs(pairs: list[str] | None) -> dict[str, Any]:
-    """Return `key=value` pairs as a dict, each value read as YAML."""
+def parse_kwargs(pairs: list[str] | None, flag: str = "--kwarg", example: str = "num_classes=10") -> dict[str, Any]:
+    """Return the `key=value` pairs given with a flag as a dict, each value read as YAML."""
     from safs.config.yaml_input import parse_yaml
 
     kwargs: dict[str, Any] = {}
     for pair in pairs or ():
         key, equals, text = pair.partition("=")
         if not equals or not key:
-            raise SafsError(f"--kwarg takes key=value, such as num_classes=10, but got {pair!r}.")
-        kwargs[key] = parse_yaml(text, f"The value of --kwarg {key}")
+            raise SafsError(f"{flag} takes key=value, such as {example}, but got {pair!r}.")
+        kwargs[key] = parse_yaml(text, f"The value of {flag} {key}")
     return kwargs
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from safs.cli.interrupts import INTERRUPTED, raising
-from safs.cli.options import RunDirOption, SettingsOption
+from safs.cli.options import Output, OutputOption, RunDirOption, SettingsOption
+from spaces.errors import SafsError
 
 if TYPE_CHECKING:
     from safs.config.schema import Config
@@ -22,13 +23,35 @@ def run(
     settings: SettingsOption = None,
     run_dir: RunDirOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a study that was interrupted.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be searched and trained, and what it would cost.")
+    ] = False,
+    output: OutputOption = Output.TABLE,
 ) -> None:
     """Run the study in a config file: both stages, the baselines, the report."""
     from safs.config.schema import Config
 
+    _check_output(resume, dry_run, output)
     checked = Config.from_yaml(config, settings or ())
+    if dry_run:
+        _print_plan(checked, output)
+        return
     folder = run_dir or Path("runs") / config.stem
     _run(checked, folder, resume)
+
+
+def _check_output(resume: bool, dry_run: bool, output: Output) -> None:
+    if dry_run and resume:
+        raise SafsError("--dry-run says what a whole study costs, not what is left of one; leave out --resume.")
+    if output is Output.JSON and not dry_run:
+        raise SafsError("A study's result is JSON in its summary.json; leave out -o json, which is for --dry-run.")
+
+
+def _print_plan(config: Config, output: Output) -> None:
+    from safs.cli.dry_run_output import announce, show
+    from safs.dry_run import dry_run
+
+    show(dry_run(config, announce), output)
 
 
 def demo(

@@ -12,6 +12,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
@@ -22,10 +23,12 @@ from pydantic import (
 
 from safs.config.wording import explain
 from safs.config.yaml_input import lay_over, named, read_yaml
-from safs.data.registry import DATASETS
+from safs.data.placement import Residence
+from safs.data.registry import check_name
 from safs.engines.registry import ENGINES
+from safs.masks import SMALLEST_ZERO_SHARE
 from safs.protocol import Protocol
-from safs.pruning import METHODS
+from safs.pruning.registry import make_method, resolve_scope
 from searchers.registry import SEARCHERS, make_searcher
 from spaces.assignment import AssignmentSpace
 from spaces.errors import SafsError, lookup
@@ -56,18 +59,25 @@ def _check_protocol(value: Any, check: ValidatorFunctionWrapHandler, info: Valid
         raise SafsError(f"Config section {section!r}: {error}") from None
 
 
-_Protocol = Annotated[Protocol, WrapValidator(_check_protocol)]
+_Protocol = Annotated[Protocol, WrapValidator(_check_protocol), PlainSerializer(Protocol.to_json)]
 
 
 class ModelConfig(_Section):
     """Which network, and where its weights come from.
 
     Without a checkpoint the dense network is trained first, by the protocol `pretrain`.
+
+    Attributes:
+        mask: a file with the checkpoint's mask, where neither the checkpoint nor its zeros are to say it.
+        min_zero_share: the share of zeros among the prunable weights from which on a checkpoint counts as pruned; 0
+            for one that is pruned by structure, whose smaller layers may have no zero at all.
     """
 
     name: str
     kwargs: dict[str, Any] = {}
     checkpoint: Path | None = None
+    mask: Path | None = None
+    min_zero_share: Annotated[float, Field(ge=0, le=1)] = SMALLEST_ZERO_SHARE
     trust_pickle: bool = False
     pretrain: _Protocol | None = None
 
@@ -75,34 +85,78 @@ class ModelConfig(_Section):
     def _has_weights(self) -> ModelConfig:
         if (self.checkpoint is None) == (self.pretrain is None):
             raise ValueError("give either `checkpoint`, a file, or `pretrain`, a protocol to train the dense network")
+        if self.mask is not None and self.checkpoint is None:
+            raise ValueError("`mask` is a file with the mask of a checkpoint; give `checkpoint`, too")
         return self
 
 
+class AugmentConfig(_Section):
+    """What training images go through: `crop`, pixels of black padding of which a window is cut, and mirroring."""
+
+    crop: Annotated[int, Field(ge=0)] = 0
+    flip: bool = False
+
+
 class DataConfig(_Section):
-    """Which data set, and the folder it lies in (default: `$SAFS_DATA_ROOT`, else `./data`)."""
+    """Which data set, and how it is read and held.
+
+    Attributes:
+        name: digits, mnist, cifar10, imagenet16, imagenet32, imagenet64, imagefolder, parquet, `torchvision/NAME` or
+            `package.module:factory`.
+        root: the folder it lies in (default: `$SAFS_DATA_ROOT`, else `./data`).
+        kwargs: arguments of a factory or of torchvision's class; for parquet, `train`, `test` (patterns of files) and
+            `label` (a column).
+        image_size: height and width that all images are resized to.
+        augment: what training images go through; null for nothing.
+        trust_pickle: whether data files may be opened that are pickles.
+        resident: where images are held: on the "device", on the "host", from where they are streamed, or "auto", on
+            the device if they take at most half of its free memory.
+    """
 
     name: str
     root: Path | None = None
+    kwargs: dict[str, Any] = {}
+    image_size: Annotated[int, Field(ge=1)] | None = None
+    augment: AugmentConfig | None = None
+    trust_pickle: bool = False
+    resident: Residence = "auto"
 
     @field_validator("name")
     @classmethod
     def _known_dataset(cls, name: str) -> str:
-        lookup("dataset", name, DATASETS)
+        check_name(name)
         return name
 
 
 class PruneConfig(_Section):
-    """How a dense checkpoint is pruned; `prune: null` where the checkpoint is pruned already."""
+    """How a dense checkpoint is pruned; `prune: null` where the checkpoint is pruned already.
+
+    Attributes:
+        ratio: the share of weights to remove.
+        method, options: the algorithm and its own options, such as `rounds` of imp.
+        scope: "layer" or "global", for magnitude (default: layer) and random; the others have none.
+    """
 
     ratio: Annotated[float, Field(ge=0, lt=1)] = 0.99
     method: str = "magnitude"
-    scope: Literal["layer", "global"] = "layer"
+    scope: Literal["layer", "global"] | None = Field(default=None, validate_default=True)
+    options: dict[str, Any] = {}
 
     @field_validator("method")
     @classmethod
     def _known_method(cls, name: str) -> str:
-        lookup("pruning method", name, METHODS)
+        make_method(name)
         return name
+
+    @field_validator("scope")
+    @classmethod
+    def _fitting_scope(cls, scope: str | None, info: ValidationInfo) -> str | None:
+        return resolve_scope(info.data["method"], scope) if "method" in info.data else scope
+
+    @model_validator(mode="after")
+    def _fitting_options(self) -> PruneConfig:
+        make_method(self.method, self.options)
+        return self
 
 
 class Stage1Config(_Section):

@@ -1,1 +1,1 @@
-"""Datasets by name, each split held as one tensor on the training device."""
+"""Datasets by name, read split by split, held where they can be trained on, and fed to the network in batches."""

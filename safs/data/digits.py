@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from safs.data.dataset import Data
+from safs.data.normalisation import Normalisation
 from safs.data.splits import holdout
 
 TEST_FRACTION = 0.2
@@ -24,4 +25,4 @@ def load(split: str, _root: Path | None) -> Data:
     chosen = holdout(labels, TEST_FRACTION, SPLIT_SEED)[split == "test"]
     images = torch.from_numpy(pixels).to(torch.float32).view(-1, 1, 8, 8)[chosen] / 16
     images = F.interpolate(images, size=(28, 28), mode="bilinear", align_corners=False)
-    return Data(images.sub_(MEAN).div_(STD), labels[chosen], 10)
+    return Data(images.sub_(MEAN).div_(STD), labels[chosen], 10, Normalisation((MEAN,), (STD,)))

@@ -1,4 +1,4 @@
-"""Build a network by name: one of ours, `torchvision/NAME`, or `package.module:factory`."""
+"""Build a network by name: one of ours, `torchvision/NAME`, `timm/NAME`, or `package.module:factory`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from safs.models.efficientnet import EfficientNetB0
 from safs.models.lenet import LeNet5
 from safs.models.resnet import ResNet18, ResNet20
+from safs.models.timm_models import timm_builder, timm_input_shape
 from safs.models.vgg import VGG16
+from safs.tracing import unwrap
 from spaces.errors import SafsError, UnknownNameError, lookup
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
@@ -21,6 +24,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "vgg16-cifar": VGG16,
     "resnet18-cifar": ResNet18,
     "resnet20-cifar": ResNet20,
+    "efficientnet-b0-small": EfficientNetB0,
 }
 
 
@@ -29,13 +33,24 @@ _INPUT_SHAPES = {
     "vgg16-cifar": (3, 32, 32),
     "resnet18-cifar": (3, 32, 32),
     "resnet20-cifar": (3, 32, 32),
+    "efficientnet-b0-small": (3, 16, 16),
 }
 
 
-def usual_input_shape(name: str) -> tuple[int, ...] | None:
-    """Return the shape of one example that the network `name` is made for, or None if only its author knows."""
+def usual_input_shape(name: str, kwargs: Mapping[str, Any] = {}) -> tuple[int, ...] | None:
+    """Return the shape of one example that the network `name` is made for, or None if only its author knows.
+
+    Args:
+        name, kwargs: As those of `make_model`; the image size and channels that torchvision and timm take count.
+    """
     if name.startswith("torchvision/"):
-        return (3, 299, 299) if name == "torchvision/inception_v3" else (3, 224, 224)
+        size = kwargs.get("image_size", 299 if name == "torchvision/inception_v3" else 224)
+        return 3, size, size
+    if name.startswith("timm/"):
+        shape = timm_input_shape(name.removeprefix("timm/"))
+        size, channels = kwargs.get("img_size"), kwargs.get("in_chans")
+        sizes = (size, size) if isinstance(size, int) else tuple(size or (shape or ())[1:])
+        return (channels or (shape or (3,))[0], *sizes) if sizes else None
     return _INPUT_SHAPES.get(name)
 
 
@@ -45,8 +60,9 @@ def make_model(name: str, kwargs: Mapping[str, Any] = {}, *, seed: int) -> nn.Mo
     The global random state of torch is as before afterwards, and that of CUDA is not touched.
 
     Args:
-        name: A key of `MODELS`, `torchvision/NAME` (without pretrained weights), or `package.module:factory`, which
-            is also looked for in the current directory.
+        name: A key of `MODELS`, `torchvision/NAME` or `timm/NAME` (without pretrained weights), or
+            `package.module:factory`, which is also looked for in the current directory. A network that a factory has
+            compiled or made data-parallel is taken out of that.
         kwargs: Passed to the factory, whatever they are called.
         seed: Seeds the initialisation.
 
@@ -62,7 +78,7 @@ def make_model(name: str, kwargs: Mapping[str, Any] = {}, *, seed: int) -> nn.Mo
             raise SafsError(f"Model {name!r} could not be built: {_one_line(error)}") from error
     if not isinstance(model, nn.Module):
         raise SafsError(f"Model {name!r} must be an nn.Module, but its factory returned {type(model).__name__}.")
-    return model
+    return unwrap(model)
 
 
 def _find(name: str) -> Callable[..., Any]:
@@ -70,6 +86,8 @@ def _find(name: str) -> Callable[..., Any]:
         return MODELS[name]
     if name.startswith("torchvision/"):
         return _from_torchvision(name.removeprefix("torchvision/"))
+    if name.startswith("timm/"):
+        return timm_builder(name.removeprefix("timm/"))
     if ":" in name:
         return _from_module(*name.split(":", 1))
     raise _unknown(name)
@@ -79,7 +97,7 @@ def _unknown(name: str) -> SafsError:
     """Return the error for a name that is none of ours; the start of one of torchvision's was meant for that."""
     from torchvision import models
 
-    error = UnknownNameError("model", name, [*MODELS, "torchvision/NAME", "package.module:factory"])
+    error = UnknownNameError("model", name, [*MODELS, "torchvision/NAME", "timm/NAME", "package.module:factory"])
     meant = [known for known in models.list_models(module=models) if name and known.startswith(name)]
     if not meant:
         return error

@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from safs.config.schema import Config
-from safs.data.registry import load
 from safs.journal import Journal
 from safs.masks import violations
+from safs.pipeline.data import load_test
 from safs.pipeline.prepare import Prepared
 from safs.runner import Observer, network_path
 from safs.spec import TrialSpec
@@ -52,7 +52,7 @@ def assess(
 
 def _score_rows(config: Config, prepared: Prepared, rows: Mapping[str, list[TrialSpec]], folder: Path) -> Scores:
     problem = prepared.problem
-    test = load(config.data.name, "test", root=config.data.root, device=problem.data.images.device)
+    test = load_test(config, problem.data)
 
     def score(networks: Iterable[tuple[int, nn.Module]]) -> list[dict[str, float]]:
         results = [(seed, evaluate(network, test)) for seed, network in networks]
@@ -83,5 +83,5 @@ def load_trained(problem: Problem, spec: TrialSpec, state: Mapping[str, Tensor])
         problem.model, spec.assignment, sites=problem.sites, learn=spec.learn, per_channel=spec.per_channel
     )
     network.load_state_dict(state)
-    network.to(problem.data.images.device)
+    network.to(problem.data.device)
     return network

@@ -11,17 +11,20 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from safs.checkpoints import load_into
+from safs.checkpoints import Loaded
 from safs.config.schema import Config
 from safs.data.dataset import Data
-from safs.data.registry import check_files, load
+from safs.data.feed import first
 from safs.data.splits import folds
 from safs.engines.base import Engine
 from safs.masks import Mask, apply_mask, prunable_weights
 from safs.models.registry import make_model
-from safs.pruning import prune
-from safs.runner import Runner, network_path
-from safs.sites import find_sites
+from safs.pipeline.data import check_test, load_train
+from safs.pipeline.pruning import check_pruning, prune_dense
+from safs.pipeline.start import Start
+from safs.plain import make_plain
+from safs.runner import Observer, Runner, network_path
+from safs.sites import Sites, find_sites
 from safs.spec import TrialSpec
 from safs.trial import Problem
 from spaces.errors import SafsError
@@ -34,53 +37,55 @@ class Prepared:
     Attributes:
         problem: the pruned network, its mask and the training data.
         dense: the network's state dict before pruning, or None if the checkpoint was pruned already.
+        loaded: what came of the checkpoint, or None if the network was trained here.
     """
 
     problem: Problem
     dense: dict[str, Tensor] | None
+    loaded: Loaded | None
 
 
 def untrained(config: Config) -> Problem:
     """Return the network of a config as it is initialised, with the training data, after checking that they fit.
 
     Raises:
-        SafsError: if the network has no activation site or does not return one logit per class, if the checkpoint
-            cannot be loaded or is not what the config makes of it, or if there are too few examples for the folds.
+        SafsError: if the network has no activation site or does not return one logit per class, or if there are too
+            few examples for the folds.
     """
     device = pick_device(config.resources.device)
     if importlib.util.find_spec("smac") is None:
         raise SafsError("Stage 2 needs the package smac, which is not installed: pip install smac.")
-    check_files(config.data.name, "test", root=config.data.root)
-    data = load(config.data.name, "train", root=config.data.root, device=device)
-    model = make_model(config.model.name, config.model.kwargs, seed=config.seed).to(device)
-    sites = find_sites(model, tuple(data.images.shape[1:]))
+    check_test(config)
+    data = load_train(config, device)
+    model = make_plain(make_model(config.model.name, config.model.kwargs, seed=config.seed)).to(device)
+    sites = find_sites(model, data.shape)
     if not len(sites):
         raise SafsError(f"{config.model.name} has no activation site, so there is nothing to search.")
     _check_logits(model, data, config)
-    if config.model.checkpoint is not None:
-        _load_checkpoint(config, copy.deepcopy(model))
     if config.prune is not None and not prunable_weights(model):
         raise SafsError(f"{config.model.name} has no linear or convolution layer, so there is nothing to prune.")
+    check_pruning(config)
     folds(data.labels, config.stage2.folds, config.seed)
     return Problem(model=model, mask={}, sites=sites, data=data, threads=config.resources.threads)
 
 
-def prepare(config: Config, initial: Problem, engine: Engine, runner: Runner) -> Prepared:
+def prepare(
+    config: Config, initial: Problem, start: Start | None, engine: Engine, runner: Runner, observer: Observer
+) -> Prepared:
     """Load or train the dense network, prune it, and make the pruned problem known to the engine."""
     engine.add_problem("dense", initial)
     model = copy.deepcopy(initial.model)
-    mask = _load_weights(config, initial, model, runner)
+    mask = _fill(config, initial, start, model, runner)
     dense = None
     if mask is None:
         dense = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-        assert config.prune is not None, "a dense network whose config does not prune it was refused before"
-        mask = prune(model, config.prune.ratio, method=config.prune.method, scope=config.prune.scope)
+        mask = prune_dense(config, initial, model, engine, runner, observer)
     apply_mask(model, mask)
     # Sites are found again: a PReLU's slopes are part of its site, and come from the checkpoint.
-    sites = find_sites(model, tuple(initial.data.images.shape[1:]))
+    sites = find_sites(model, initial.data.shape)
     problem = Problem(model=model, mask=mask, sites=sites, data=initial.data, threads=initial.threads)
     engine.add_problem("pruned", problem)
-    return Prepared(problem, dense)
+    return Prepared(problem, dense, start.loaded if start else None)
 
 
 def pick_device(name: str) -> torch.device:
@@ -93,7 +98,7 @@ def pick_device(name: str) -> torch.device:
 
 def _check_logits(model: nn.Module, data: Data, config: Config) -> None:
     with torch.no_grad():
-        logits: Any = copy.deepcopy(model).eval()(data.images[:2])
+        logits: Any = copy.deepcopy(model).eval()(first(data, 2))
     if not isinstance(logits, Tensor) or tuple(logits.shape) != (2, data.classes):
         got = tuple(logits.shape[1:]) if isinstance(logits, Tensor) else type(logits).__name__
         raise SafsError(
@@ -102,18 +107,12 @@ def _check_logits(model: nn.Module, data: Data, config: Config) -> None:
         )
 
 
-def _load_weights(config: Config, initial: Problem, model: nn.Module, runner: Runner) -> Mask | None:
+def _fill(config: Config, initial: Problem, start: Start | None, model: nn.Module, runner: Runner) -> Mask | None:
     """Fill the network with its dense or pruned weights, and return its mask if it is pruned."""
-    if config.model.checkpoint is not None:
-        return _load_checkpoint(config, model)
-    assert config.model.pretrain is not None, "the config has a checkpoint or a protocol to train one"
-    spec = TrialSpec(
-        network="dense",
-        assignment=initial.sites.original,
-        protocol=config.model.pretrain,
-        study_seed=config.seed,
-        keep=True,
-    )
+    if start is not None:
+        model.load_state_dict(start.state)
+        return start.loaded.mask
+    spec = dense_spec(config, initial.sites)
     (outcome,) = runner.run("dense", [spec])
     if outcome.cost is None:
         raise SafsError(f"Training the dense network failed ({outcome.reason}); change `model.pretrain`.")
@@ -121,18 +120,13 @@ def _load_weights(config: Config, initial: Problem, model: nn.Module, runner: Ru
     return None
 
 
-def _load_checkpoint(config: Config, model: nn.Module) -> Mask | None:
-    """Load the checkpoint of a config into a network, and return its mask, or None if it is to be pruned."""
-    path = config.model.checkpoint
-    assert path is not None, "the config has a checkpoint"
-    mask = load_into(model, path, trust_pickle=config.model.trust_pickle)
-    if mask is None and config.prune is None:
-        raise SafsError(
-            f"The checkpoint {path} is dense (fewer than 1 % of its weights are zero), and the config does not prune "
-            "it; set `prune.ratio`."
-        )
-    if mask is not None and config.prune is not None:
-        raise SafsError(
-            f"The checkpoint {path} is pruned already; set `prune: null` (--set prune=null) to keep its mask."
-        )
-    return mask
+def dense_spec(config: Config, sites: Sites) -> TrialSpec:
+    """Return the trial that trains the dense network."""
+    assert config.model.pretrain is not None, "the config has a checkpoint or a protocol to train one"
+    return TrialSpec(
+        network="dense",
+        assignment=sites.original,
+        protocol=config.model.pretrain,
+        study_seed=config.seed,
+        keep=True,
+    )

@@ -17,6 +17,7 @@ from safs.report.figures.shapes import PANELS
 from safs.report.figures.style import Picture
 from safs.report.figures.time import phases
 from safs.report.figures.tuning import configurations
+from safs.report.images import describe_images
 from safs.report.rows import Row, gain
 from safs.report.story import tell
 from safs.report.words import COSTS, EXPLANATIONS, REASONS, SETTINGS, TITLES
@@ -40,6 +41,7 @@ def _context(run: Run, pictures: Sequence[Picture]) -> dict[str, Any]:
         "run": run,
         "config": run.config,
         "inputs": {"versions": {}, "device": "unknown", "data": "unknown", "checkpoint": None, **run.inputs},
+        "images": describe_images(run.problem.get("data", {})),
         "story": tell(run),
         "cards": _cards(run),
         "rows": [_row(run, name) for name in run.rows],

@@ -26,6 +26,7 @@ EXPLANATIONS: Mapping[str, str] = {
 }
 PHASES: Mapping[str, str] = {
     "dense": "Training the dense network",
+    "prune": "Pruning: rounds of training",
     "uniform": "Every operator at all sites",
     "stage1": "Stage 1: search for operators",
     "safs": "Stage 2: tuning, chosen operators",

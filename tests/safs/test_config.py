@@ -72,6 +72,8 @@ def test_every_default_is_written_out(read):
         "name": "lenet5",
         "kwargs": {},
         "checkpoint": None,
+        "mask": None,
+        "min_zero_share": 0.01,
         "trust_pickle": False,
         "pretrain": Protocol(epochs=1, batch_size=128, lr=0.005).to_json(),
     }

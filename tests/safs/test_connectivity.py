@@ -136,9 +136,7 @@ def test_a_residual_connection_goes_round_a_cut_layer(skip, expected):
     result = paths(model, mask, (3,))
     assert counts(result) == expected
     described = describe("m", model, find_sites(model, (3,)), mask, (3,))
-    assert (
-        described["warnings"][0] == "Layer inner has no output that is connected to the input: the signal is cut there."
-    )
+    assert described["warnings"][0] == "The mask prunes layer inner whole: the signal is cut there."
     assert any("Only 0 of 2 logits" in warning for warning in described["warnings"]) == (not skip)
 
 
@@ -291,7 +289,8 @@ def test_description():
     assert [layer["connected"] for layer in described["mask"]["layers"]] == counts(result)
     assert f"Only {result.connected_logits} of 10 logits still have a path" in described["warnings"][-1]
     assert describe("lenet5", model, sites, None, None) | {"sites": []} == {
-        "model": "lenet5", "traced": "fx", "sites": [], "gates": [], "mask": None, "warnings": [],
+        "model": "lenet5", "traced": "fx", "sites": [], "gates": [], "kept": [], "fixed": [], "mask": None,
+        "checkpoint": None, "warnings": [],
     }  # fmt: skip
 
 

@@ -44,7 +44,6 @@ def test_a_shared_weight_is_pruned_once():
 def test_a_weight_that_is_computed_is_not_pruned():
     model = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(3, 3)), nn.Linear(3, 3))
     assert list(prunable_weights(model)) == ["1.weight"]
-    assert infer_mask(model) is None
 
 
 @pytest.mark.parametrize(
@@ -95,13 +94,14 @@ def test_apply_mask_leaves_exact_zeros_and_nothing_else():
 
 def test_infer_mask():
     model = net()
-    assert infer_mask(model) is None
+    assert infer_mask(prunable_weights(model)) is None
     mask = half(model)
     apply_mask(model, mask)
-    inferred = infer_mask(model)
+    inferred = infer_mask(prunable_weights(model))
     assert all(torch.equal(inferred[name], mask[name]) for name in mask)
-    assert infer_mask(model, smallest_share=0.9) is None
-    assert infer_mask(nn.BatchNorm2d(2)) is None
+    assert infer_mask(prunable_weights(model), smallest_share=0.9) is None
+    assert infer_mask({}) is None
+    assert infer_mask({}, smallest_share=0.0) is None
 
 
 @pytest.mark.parametrize(("zeros", "pruned"), [(0, False), (9, False), (10, True), (11, True)])
@@ -109,7 +109,15 @@ def test_from_one_percent_of_zeros_on_a_network_counts_as_pruned(zeros, pruned):
     layer = nn.Linear(100, 10)
     with torch.no_grad():
         layer.weight.fill_(1.0).flatten()[:zeros] = 0.0
-    assert (infer_mask(layer) is not None) == pruned
+    assert (infer_mask(prunable_weights(layer)) is not None) == pruned
+
+
+@pytest.mark.parametrize("zeros", [7, 29, 57, 58])
+def test_a_share_of_zeros_that_is_just_the_smallest_counts(zeros):
+    weight = torch.ones(100)
+    weight[:zeros] = 0.0
+    assert infer_mask({"weight": weight}, zeros / 100) is not None
+    assert infer_mask({"weight": weight}, (zeros + 1) / 100) is None
 
 
 def test_sparsity():
@@ -130,6 +138,25 @@ def test_check_mask():
     assert all(tensor.dtype is torch.bool for tensor in mask.values())
     assert mask["0.weight"].all()
     assert not mask["4.weight"].any()
+
+
+def test_weights_without_a_mask_are_kept_whole():
+    mask = check_mask({"1.bias": torch.tensor([1, 0, 1]), "4.weight": torch.zeros(4, 12)}, net())
+    assert list(mask) == ["0.weight", "4.weight", "1.bias"]
+    assert mask["0.weight"].shape == (3, 1, 3, 3)
+    assert mask["0.weight"].all()
+    assert mask["1.bias"].tolist() == [True, False, True]
+    assert sparsity(check_mask({}, net())) == 0
+
+
+def test_the_masks_of_a_weight_that_layers_share_become_one():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    model[1].weight = model[0].weight
+    one, other = torch.tensor([[1, 0], [1, 1]]), torch.tensor([[1, 1], [0, 1]])
+    assert torch.equal(check_mask({"1.weight": one}, model)["0.weight"], one.bool())
+    both = check_mask({"1.weight": one, "0.weight": other}, model)
+    assert list(both) == ["0.weight"]
+    assert torch.equal(both["0.weight"], (one & other).bool())
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,25 @@ def test_an_optimizer_gets_nothing_that_it_would_ignore(optimizer, name):
         Protocol(epochs=1, optimizer=optimizer, **{name: 0.5})
 
 
+@pytest.mark.parametrize("value", [0, -1, 1.5, "3"])
+def test_a_restart_period_is_whole_and_at_least_1(value):
+    with pytest.raises(SafsError, match=f"restart_period must be at least 1.*{value}"):
+        Protocol(epochs=1, schedule="cosine_restarts", restart_period=value)
+
+
+def test_only_the_schedule_with_restarts_has_a_restart_period():
+    with pytest.raises(SafsError, match="cosine has no restart_period; leave it out, or use cosine_restarts"):
+        Protocol(epochs=1, schedule="cosine", restart_period=12)
+
+
+def test_a_protocol_without_a_restart_period_is_written_as_before_there_was_one():
+    protocol = Protocol(epochs=3, schedule="cosine_restarts")
+    assert "restart_period" not in protocol.to_json()
+    assert Protocol(**protocol.to_json()) == protocol
+    restarting = replace(protocol, restart_period=12)
+    assert Protocol(**restarting.to_json()) == restarting
+
+
 @pytest.mark.parametrize(("name", "near", "meant"), [("optimizer", "adm", "adam"), ("schedule", "cosin", "cosine")])
 def test_unknown_names_suggest_the_nearest(name, near, meant):
     with pytest.raises(UnknownNameError, match=f"{name} '{near}'. Did you mean '{meant}'"):
@@ -46,7 +65,8 @@ def test_unknown_names_suggest_the_nearest(name, near, meant):
 
 
 def test_tuned_keeps_epochs_and_batch_size_and_nothing_else():
-    protocol = Protocol(epochs=5, batch_size=32, optimizer="sgd", lr=0.1, momentum=0.9, schedule="step")
+    restarts = {"schedule": "cosine_restarts", "restart_period": 2}
+    protocol = Protocol(epochs=5, batch_size=32, optimizer="sgd", lr=0.1, momentum=0.9, **restarts)
     tuned = protocol.tuned({"lr": 0.2, "optimizer": "adam", "schedule": "linear", "weight_decay": 0.01})
     assert tuned == Protocol(epochs=5, batch_size=32, lr=0.2, schedule="linear", weight_decay=0.01)
 
@@ -77,6 +97,7 @@ def test_every_field_of_a_spec_is_part_of_its_id():
         "folds": 3,
         "fold": 1,
         "keep": True,
+        "span": (1, 2),
     }
     base = replace(SPEC, folds=2)
     assert others.keys() == {field.name for field in fields(TrialSpec)}
@@ -85,9 +106,9 @@ def test_every_field_of_a_spec_is_part_of_its_id():
 
 
 def test_every_field_of_a_protocol_is_part_of_the_seed():
-    base = Protocol(epochs=3, optimizer="sgd")
+    base = Protocol(epochs=3, optimizer="sgd", schedule="cosine_restarts")
     changes = {"epochs": 4, "batch_size": 64, "optimizer": "adam", "lr": 0.1, "schedule": "step"}
-    changes |= {"momentum": 0.5, "weight_decay": 0.1, "scale_lr": 2.0}
+    changes |= {"momentum": 0.5, "weight_decay": 0.1, "scale_lr": 2.0, "restart_period": 12}
     assert changes.keys() == {field.name for field in fields(Protocol)}
     seeds = {replace(SPEC, protocol=replace(base, **{name: value})).seed for name, value in changes.items()}
     assert len(seeds | {replace(SPEC, protocol=base).seed}) == len(changes) + 1

@@ -3,6 +3,7 @@ import copy
 import io
 import pickle
 from collections import Counter
+from functools import partial
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from torch import nn
 
 from safs.sites import find_sites
 from spaces.errors import SafsError
+from spaces.operators import OPERATORS
 
 
 def tv(name, **kwargs):
@@ -144,12 +146,84 @@ def test_a_constant_that_is_computed_is_no_constant():
     assert find_sites(net).original == ("relu",)
 
 
+class Own(nn.ReLU):
+    """Is a ReLU by another name."""
+
+
+class Other(nn.ReLU):
+    """Is none."""
+
+    def forward(self, x):
+        return F.relu(x) + 1
+
+
+def test_subclasses():
+    assert summary(find_sites(nn.Sequential(nn.Linear(3, 3), Own(), Other()))) == [
+        ("1", "relu", {}), ("2.relu", "relu", {}),
+    ]  # fmt: skip
+
+
+def test_functional_prelu():
+    class Slopes(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.slopes = nn.Parameter(torch.tensor([0.5, 0.25]))
+
+        def forward(self, x):
+            return F.prelu(x, self.slopes)
+
+    (site,) = find_sites(nn.Sequential(nn.Linear(2, 2), Slopes()))
+    assert (site.name, site.operator, site.constants) == ("1.prelu", "prelu", {"slope": [0.5, 0.25]})
+
+
+TIMM = {
+    "Swish": "swish", "Mish": "mish", "Sigmoid": "sigmoid", "Tanh": "tanh", "HardSwish": "hardswish",
+    "HardSigmoid": "hardsigmoid", "HardMish": "hard_mish", "PReLU": "prelu", "GELU": "gelu", "GELUTanh": "gelu_tanh",
+    "QuickGELU": "quick_gelu",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "operator"), TIMM.items())
+def test_activations_of_timm(name, operator):
+    layers = pytest.importorskip("timm.layers")
+    module = getattr(layers, name)()
+    sites = find_sites(nn.Sequential(nn.Linear(3, 3), module))
+    constants = {"slope": 0.25} if name == "PReLU" else {}
+    assert (sites.traced, summary(sites)) == ("fx", [("1", operator, constants)])
+    x = torch.linspace(-4, 4, 50)
+    torch.testing.assert_close(OPERATORS[operator](x), module(x))
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [("BatchNormAct2d", (4, 3, 3)), ("GroupNormAct", (4, 3, 3)), ("LayerNormAct2d", (4, 3, 3))]
+)
+def test_normalisations_of_timm_with_an_activation(name, shape):
+    layers = pytest.importorskip("timm.layers")
+    arguments = {"num_groups": 2} if name == "GroupNormAct" else {}
+    norm = getattr(layers, name)(4, act_layer=nn.SiLU, **arguments)
+    (site,) = find_sites(nn.Sequential(nn.Conv2d(4, 4, 1), norm), shape)
+    assert (site.name, site.operator, site.shape) == ("1.act", "swish", shape)
+
+
+@pytest.mark.parametrize("wrap", [nn.DataParallel, lambda model: torch.compile(model, backend="eager")])
+def test_a_wrapped_network_is_refused(wrap):
+    with pytest.raises(SafsError, match=r"^The network is wrapped in .*; give the network itself"):
+        find_sites(wrap(nn.Sequential(nn.Linear(3, 3), nn.ReLU())))
+
+
+def test_a_network_that_is_a_graph():
+    model = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Sequential(nn.Linear(3, 3), nn.Tanh()))
+    graph = torch.fx.symbolic_trace(model)
+    assert find_sites(graph, (3,)).names == find_sites(model).names == ("1", "2.1")
+
+
 def test_prelu_per_channel():
     prelu = nn.PReLU(3)
     with torch.no_grad():
         prelu.weight.copy_(torch.tensor([0.5, 0.25, -1.0]))
     (site,) = find_sites(nn.Sequential(nn.Conv2d(1, 3, 3), prelu), (1, 5, 5))
     assert site.constants == {"slope": [0.5, 0.25, -1.0]}
+    assert find_sites(nn.Sequential(nn.Conv2d(1, 3, 3), prelu)).traced == "fx"
     (site,) = find_sites(nn.Sequential(nn.Linear(4, 4), nn.PReLU(3)), (3, 4))
     assert (site.channel_dim, site.channels) == (1, 3)  # whatever is before it
 
@@ -159,10 +233,10 @@ def swish(_, x):
 
 
 GATES = [
-    ("swish", swish, [("mul", "swish")], []),
-    ("swish, the other way round", lambda _, x: torch.sigmoid(x) * x, [("mul", "swish")], []),
-    ("swish by a method", lambda _, x: x * x.sigmoid(), [("mul", "swish")], []),
-    ("hardswish", lambda _, x: x * F.hardsigmoid(x), [("mul", "hardswish")], []),
+    ("swish", swish, [("swish", "swish")], []),
+    ("swish, the other way round", lambda _, x: torch.sigmoid(x) * x, [("swish", "swish")], []),
+    ("swish by a method", lambda _, x: x * x.sigmoid(), [("swish", "swish")], []),
+    ("hardswish", lambda _, x: x * F.hardsigmoid(x), [("hardswish", "hardswish")], []),
     ("a gate", lambda n, x: x * torch.sigmoid(n.fc(x)), [], ["sigmoid"]),
     ("a gate, reshaped", lambda n, x: x * torch.sigmoid(n.fc(x.mean(1))).view(-1, 3, 1, 1), [], ["sigmoid"]),
     ("a gate, indexed", lambda n, x: x * torch.sigmoid(n.fc(x))[:, :, None, None], [], ["sigmoid"]),
@@ -185,6 +259,17 @@ GATES = [
     ("mish", lambda n, x: x * torch.tanh(F.softplus(x)), [("mish", "mish")], []),
     ("mish, the other way round", lambda n, x: F.softplus(x).tanh() * x, [("mish", "mish")], []),
     ("no mish", lambda n, x: n.fc(x) * F.softplus(x).tanh(), [("softplus", "softplus"), ("tanh", "tanh")], []),
+    ("swish, in place", lambda n, x: in_place_swish(n.fc(x)), [("swish", "swish")], []),
+    ("quick gelu", lambda n, x: x * torch.sigmoid(1.702 * x), [("quick_gelu", "quick_gelu")], []),
+    ("hardswish as timm writes it", lambda n, x: x.mul(F.relu6(x + 3.0).div_(6.0)), [("hardswish", "hardswish")], []),
+    ("a gated linear unit", lambda n, x: F.glu(n.fc(x), 0), [], ["glu"]),
+    ("a gated linear unit, written out", lambda n, x: glu(n.fc(x), torch.sigmoid), [], ["sigmoid"]),
+    ("SwiGLU of halves", lambda n, x: glu(n.fc(x), F.silu), [], ["swish"]),
+    ("SwiGLU of two layers", lambda n, x: F.silu(n.fc(x)) * n.fc(x), [], ["swish"]),
+    ("GEGLU", lambda n, x: glu(n.fc(x), F.gelu), [("gelu", "gelu")], []),
+    ("swish times a gate", lambda n, x: squeezed(n, F.silu(n.fc(x))), [("silu", "swish")], ["sigmoid"]),
+    ("softmax", lambda n, x: torch.softmax(n.fc(x), -1) @ x, [], []),
+    ("gelu by partial", lambda n, x: partial(F.gelu, approximate="tanh")(n.fc(x)), [("gelu", "gelu_tanh")], []),
     ("relu times something", lambda n, x: x * F.relu(n.fc(x)), [("relu", "relu")], []),
 ]
 
@@ -196,6 +281,19 @@ def gate_and_more(net, x):
 
 def square(x):
     return x * x
+
+
+def in_place_swish(x):
+    return x.mul_(x.sigmoid())
+
+
+def glu(x, function):
+    a, b = x.chunk(2, dim=-1)
+    return a * function(b)
+
+
+def squeezed(net, x):
+    return x * torch.sigmoid(net.fc(x))
 
 
 @pytest.mark.parametrize(("function", "sites", "gates"), [case[1:] for case in GATES], ids=[case[0] for case in GATES])
@@ -257,15 +355,17 @@ class Branches(nn.Module):
         return self.fc(x) if x.sum() > 0 else x
 
 
-def test_data_dependent_control_flow_is_refused():
-    with pytest.raises(SafsError, match=r"^Branches cannot be traced by torch\.fx \(.*\); its forward pass must not"):
-        find_sites(Branches())
-
-
-def test_a_call_that_takes_no_stand_ins_is_not_called_a_branch():
-    with pytest.raises(SafsError, match=r"^Net cannot be traced by torch\.fx \(ones\(\).*\); it runs") as caught:
-        found(lambda net, x: torch.ones(x.shape[0], 1) * x)
-    assert "branch" not in str(caught.value)
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (Branches(), "its forward pass branches on the values or sizes of tensors"),
+        (Net(lambda net, x: torch.ones(x.shape[0], 1) * x), "its forward pass does not take stand-ins for tensors"),
+    ],
+)
+def test_why_a_network_cannot_be_traced(model, reason):
+    sites = find_sites(model, (3,))
+    assert sites.traced == "leaves"
+    assert sites.parts.kept[""].startswith(reason)
 
 
 def test_wrong_input_shape_is_one_line_and_prints_nothing():
@@ -311,8 +411,7 @@ def test_the_network_is_not_changed(training):
 
 def test_modes_are_left_even_where_tracing_fails():
     model = nn.Sequential(Branches(), nn.BatchNorm1d(3).eval())
-    with pytest.raises(SafsError):
-        find_sites(model)
+    find_sites(model, (3,))
     assert [module.training for module in model.modules()] == [True, True, True, False]
 
 

@@ -556,12 +556,20 @@ def test_activations_that_are_written_out_over_several_calls():
     sites = find_sites(model, (4,))
     assert (sites.original, [gate.operator for gate in sites.gates]) == (("mish", "hardswish"), ["hardsigmoid"])
     assert [site.shape for site in sites] == [(4,), (4,)]
-    torch.testing.assert_close(apply_assignment(model, sites.original, sites=sites)(x), model(x))
+    y, dx, gradients = outputs_and_gradients(model, x)
+    other_y, other_dx, other_gradients = outputs_and_gradients(apply_assignment(model, sites.original, sites=sites), x)
+    assert torch.equal(other_y, y)
+    assert torch.equal(other_dx, dx)
+    assert all(torch.equal(other_gradients[key], gradient) for key, gradient in gradients.items())
     torch.testing.assert_close(apply_assignment(model, sites.original, sites=sites, learn=True)(x), model(x))
     h = model.fc(x).tanh()
     gated = h * F.hardsigmoid(model.fc(h))
     torch.testing.assert_close(apply_assignment(model, ("tanh", "relu"), sites=sites)(x), gated.relu())
-    assert list(apply_assignment(model, ("tanh", "relu"), sites=sites).state_dict()) == list(model.state_dict())
+    network = apply_assignment(model, ("tanh", "relu"), sites=sites)
+    assert list(network.state_dict()) == list(model.state_dict())
+    left = [node.target for node in network.graph.nodes if node.op.startswith("call")]
+    assert not {torch.tanh, F.softplus} & set(left)
+    assert left.count("relu6") == 1  # the gate's
 
 
 def test_a_network_with_parametrised_weights():

@@ -62,6 +62,8 @@ FORMULAS = {
     "softsign": lambda x: x / (1 + np.abs(x)),
     "celu": elu,
     "tanhshrink": lambda x: x - np.tanh(x),
+    "quick_gelu": lambda x: x * sigmoid(1.702 * x),
+    "hard_mish": lambda x: x * np.clip(x / 2 + 1, 0, 1),
 }
 
 X = np.concatenate([np.linspace(-8, 8, 161), [1e-3, -1e-3]])
@@ -142,6 +144,7 @@ OTHER = {
     "falu": {"order": 1.6},
     "hardtanh": {"low": -2.0, "high": 0.5},
     "celu": {"a": 0.6},
+    "quick_gelu": {"sharpness": 0.8},
 }
 OTHER_FORMULAS = {
     "acon": lambda x: 1.7 * x * sigmoid(2.0 * 1.7 * x) - 0.3 * x,
@@ -155,6 +158,7 @@ OTHER_FORMULAS = {
     "falu": lambda x: falu(x, 1.6),
     "hardtanh": lambda x: np.clip(x, -2, 0.5),
     "celu": lambda x: np.where(x > 0, x, 0.6 * np.expm1(x / 0.6)),
+    "quick_gelu": lambda x: x * sigmoid(0.8 * x),
 }
 
 

@@ -1,4 +1,5 @@
 import json
+import sys
 
 import pytest
 import torch
@@ -44,6 +45,50 @@ def test_json_of_a_dense_network_has_no_mask(call_safs):
     assert described["mask"] is None
     assert len(described["sites"]) == 19
     assert all(site["operator"] == "relu" and len(site["shape"]) == 3 for site in described["sites"])
+
+
+@pytest.fixture
+def branching(tmp_path, monkeypatch):
+    """A user's network that torch.fx cannot trace."""
+    source = """
+from torch import nn
+import torch
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc, self.act = nn.Linear(4, 4), nn.ReLU()
+    def forward(self, x):
+        x = self.act(self.fc(x)) if len(x) else x
+        return torch.tanh(self.act(self.fc(x)))
+def build(): return nn.Sequential(Block(), nn.GELU(), nn.Linear(4, 2))
+"""
+    (tmp_path / "user_branching.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "user_branching:build"
+    sys.modules.pop("user_branching", None)
+
+
+def test_what_cannot_be_traced_is_said(branching, call_safs):
+    code, out, err = call_safs("inspect", branching, "--input", "4", "-o", "json")
+    assert code == 0
+    described = json.loads(out)
+    assert described["traced"] == "leaves"
+    assert [site["name"] for site in described["sites"]] == ["0.act#1", "0.act#2", "1"]
+    assert described["sites"][0]["shape"] == [4]
+    assert [kept["name"] for kept in described["kept"]] == ["0"]
+    assert described["fixed"] == [{"name": "0.tanh", "operator": "tanh", "reason": "it is a function"}]
+    first, second = err.splitlines()
+    assert first.startswith("Warning: torch.fx does not trace 1 module (0: its forward pass")
+    assert second == "Warning: 1 activation call there cannot be replaced (0.tanh: it is a function)."
+
+
+def test_the_way_taken_is_in_the_table(branching, call_safs):
+    assert "kept whole" in call_safs("inspect", branching)[1]
+    assert "Traced by torch.fx." in call_safs("inspect", "lenet5")[1]
+
+
+def test_a_network_that_does_not_take_the_input_is_one_line(branching, refused):
+    assert "does not take input of shape (5,)" in refused("inspect", branching, "--input", "5")
 
 
 def test_the_table_from_another_process_and_folder(pruned, run_safs, tmp_path):

@@ -26,6 +26,7 @@ def test_the_real_training_split(real_root):
     assert data.images.mean().item() == pytest.approx(0, abs=1e-3)
     assert data.images.std().item() == pytest.approx(1, abs=1e-3)
     assert data.labels[:5].tolist() == [5, 0, 4, 1, 9]
+    assert data.fingerprint() == "4e5558a82ab81569", "studies that were begun earlier must be able to go on"
 
 
 def test_the_real_test_split(real_root):

@@ -2,6 +2,8 @@ import sys
 
 import pytest
 
+from safs.data.augmentation import Augmentation
+from safs.data.options import Options
 from safs.data.registry import check_files, load
 from safs.data.roots import VARIABLE, data_file, data_root
 from spaces.errors import SafsError
@@ -30,7 +32,10 @@ def test_a_missing_folder_or_file_is_named_with_the_remedy(tmp_path, monkeypatch
 
 
 def test_unknown_names_list_the_choices():
-    with pytest.raises(SafsError, match=r"Unknown dataset 'minst'. Did you mean 'mnist'.*cifar10, digits, mnist"):
+    with pytest.raises(
+        SafsError,
+        match=r"Unknown dataset 'minst'. Did you mean 'mnist'.*cifar10, digits, .*imagenet64, mnist, .*torchvision/",
+    ):
         load("minst", "test", root=None, device="cpu")
     with pytest.raises(SafsError, match=r"Unknown split 'valid'.*test, train"):
         load("digits", "valid", root=None, device="cpu")
@@ -64,3 +69,26 @@ def test_missing_files_are_noticed_without_reading_any(name, tmp_path):
 
 def test_a_dataset_without_files_has_none_missing(tmp_path):
     check_files("digits", "test", root=tmp_path / "absent")
+
+
+@pytest.mark.parametrize("name", ["digits", "mnist", "cifar10"])
+def test_named_sets_take_no_arguments(name, tmp_path):
+    with pytest.raises(SafsError, match=f"{name!r} knows no `data.kwargs.n`; known here: none"):
+        load(name, "test", root=tmp_path, device="cpu", options=Options(kwargs={"n": 1}))
+
+
+def test_named_sets_can_be_resized_and_augmented():
+    options = Options(image_size=32, augmentation=Augmentation(crop=4))
+    train = load("digits", "train", root=None, device="cpu", options=options)
+    assert train.shape == (1, 32, 32)
+    assert train.augmentation == Augmentation(crop=4)
+    test = load("digits", "test", root=None, device="cpu", options=options, train=train)
+    assert test.augmentation is None
+    with pytest.raises(SafsError, match=r"test images \[1, 28, 28\] but training images \[1, 32, 32\]"):
+        load("digits", "test", root=None, device="cpu", train=train)
+
+
+def test_a_padding_as_large_as_the_image_is_refused():
+    options = Options(augmentation=Augmentation(crop=28))
+    with pytest.raises(SafsError, match=r"smaller than the image, 28×28, but is 28; set `data\.augment\.crop`"):
+        load("digits", "train", root=None, device="cpu", options=options)

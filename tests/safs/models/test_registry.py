@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from safs.models.registry import MODELS, make_model
+from safs.models.registry import MODELS, make_model, usual_input_shape
 from spaces.errors import SafsError
 
 
@@ -23,6 +23,8 @@ def project(tmp_path, monkeypatch):
         def named(name, seed, kwargs): return nn.Linear(len(name) + seed, kwargs)
         def fails(): raise RuntimeError("first line\\nsecond line")
         def number(): return 7
+        def parallel(): return nn.DataParallel(nn.Linear(3, 2))
+        def compiled(): return torch.compile(nn.DataParallel(nn.Linear(3, 2)), backend="eager")
         constant = 7
     """
     (tmp_path / "user_network.py").write_text("\n".join(line.strip() for line in source.splitlines()))
@@ -60,6 +62,44 @@ def test_a_module_in_the_current_directory(project):
 
 
 @pytest.mark.usefixtures("project")
+@pytest.mark.parametrize("name", ["parallel", "compiled"])
+def test_a_network_is_taken_out_of_what_wraps_it(name):
+    assert type(make_model(f"user_network:{name}", seed=0)) is nn.Linear
+
+
+def test_timm():
+    pytest.importorskip("timm")
+    model = make_model("timm/resnet10t.c3_in1k", {"num_classes": 3, "in_chans": 1}, seed=0)
+    assert model(torch.zeros(1, 1, 64, 64)).shape == (1, 3)
+    assert torch.equal(values(model), values(make_model("timm/resnet10t", {"num_classes": 3, "in_chans": 1}, seed=0)))
+    assert usual_input_shape("timm/resnet10t", {"in_chans": 1}) == (1, 176, 176)
+    assert usual_input_shape("timm/vit_tiny_patch16_224", {"img_size": 96}) == (3, 96, 96)
+
+
+@pytest.mark.parametrize(
+    ("name", "kwargs", "message"),
+    [
+        ("timm/resnet10", {}, "Unknown timm model 'resnet10'. Did you mean 'resnet1.* timm.list_models\\(\\) lists"),
+        ("timm/hf-hub:someone/something", {}, "Unknown timm model"),
+        ("timm/resnet10t.no_such_tag", {}, "could not be built"),
+        ("timm/resnet10t", {"pretrained": True}, "could not be built: TypeError.*pretrained"),
+    ],
+)
+def test_bad_names_of_timm_are_refused_in_one_line(name, kwargs, message):
+    pytest.importorskip("timm")
+    with pytest.raises(SafsError, match=message) as raised:
+        make_model(name, kwargs, seed=0)
+    assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) < 300
+
+
+def test_timm_that_is_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(SafsError, match=r"^timm/NAME needs the package timm, .*safs\[timm\]"):
+        make_model("timm/resnet10t", seed=0)
+
+
+@pytest.mark.usefixtures("project")
 def test_arguments_may_be_called_like_those_of_make_model():
     model = make_model("user_network:named", {"name": "abc", "seed": 4, "kwargs": 5}, seed=0)
     assert (model.in_features, model.out_features) == (7, 5)
@@ -74,7 +114,7 @@ def test_arguments_may_be_called_like_those_of_make_model():
     ("name", "message"),
     [
         ("lenet", "Unknown model 'lenet'. Did you mean 'lenet5'.*package.module:factory.*torchvision/NAME"),
-        ("resnet18", "Unknown model 'resnet18'. Did you mean 'torchvision/resnet18'.*Choices: lenet5, "),
+        ("resnet18", "Unknown model 'resnet18'. Did you mean 'torchvision/resnet18'.*Choices: .*lenet5, "),
         ("resnet", "Did you mean 'torchvision/resnet18'"),
         ("resnet20", "Did you mean 'resnet20-cifar'"),
         ("", "Unknown model ''. Choices"),

@@ -13,11 +13,11 @@ from spaces.hyperparameters import SCHEDULES as SPACE_SCHEDULES
 BASES = (0.1, 1e-5)
 
 
-def rates(name, epochs, costs=None):
+def rates(name, epochs, costs=None, **options):
     """Return, for each group, the learning rate of every epoch."""
     params = [Parameter(torch.ones(1)) for _ in BASES]
     optimizer = torch.optim.SGD([{"params": [p], "lr": lr} for p, lr in zip(params, BASES, strict=True)])
-    schedule = make_schedule(name, optimizer, epochs)
+    schedule = make_schedule(name, optimizer, epochs, **options)
     seen = []
     for epoch in range(epochs):
         seen.append([group["lr"] for group in optimizer.param_groups])
@@ -50,15 +50,16 @@ def test_the_rates_follow_the_closed_form(name, epochs):
         assert sequence == pytest.approx(expected, rel=1e-9, abs=1e-15)
 
 
-def test_the_restarts_are_those_of_torch():
+@pytest.mark.parametrize(("epochs", "options", "period"), [(20, {}, 5), (50, {"restart_period": 12}, 12)])
+def test_the_restarts_are_those_of_torch(epochs, options, period):
     optimizer = torch.optim.SGD([Parameter(torch.ones(1))], lr=0.1)
-    reference = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=5, eta_min=5e-5)
+    reference = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=period, eta_min=5e-5)
     expected = []
-    for _ in range(20):
+    for _ in range(epochs):
         expected.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         reference.step()
-    assert rates("cosine_restarts", 20)[0] == pytest.approx(expected)
+    assert rates("cosine_restarts", epochs, **options)[0] == pytest.approx(expected)
 
 
 def test_a_plateau_of_more_than_two_epochs_cuts_the_rate_to_a_twentieth():
@@ -83,3 +84,5 @@ def test_bad_requests_are_refused():
         make_schedule("cosin", optimizer, 3)
     with pytest.raises(SafsError, match="at least 1 epoch, but got 0"):
         make_schedule("cosine", optimizer, 0)
+    with pytest.raises(SafsError, match="at least 1 epoch, but got -1"):
+        make_schedule("cosine_restarts", optimizer, 3, restart_period=-1)
