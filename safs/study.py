@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save
 
 from safs.config.schema import Config
+from safs.data.splits import folds, split_fingerprint
 from safs.describe import dense_flops, describe
 from safs.engines.registry import find_engine
 from safs.export import write_best
@@ -31,6 +32,7 @@ from safs.storage import storing
 from safs.summary import summarise
 from safs.surgery import read_choices
 from safs.trial import Problem
+from safs.version import __version__
 from spaces.errors import SafsError
 
 _DECIDING = ("torch", "torchvision", "numpy", "smac", "ConfigSpace")
@@ -93,7 +95,7 @@ class Study:
             "safs": tune(config, stage1.assignment, "safs", runner, self._observer),
             "stage2": tune(config, problem.sites.original, "stage2", runner, self._observer),
         }
-        rows = row_specs(config, problem, stage1, tuned["stage2"], tuned["safs"])
+        rows = row_specs(config, problem, stage1, tuned)
         train_rows(rows, runner, self._observer)
         scores = assess(config, prepared, rows, journal, self.folder, self._observer)
         self._write_best(problem, rows["safs"], runner)
@@ -123,9 +125,10 @@ class Study:
         return {
             "checkpoint": hashlib.sha256(checkpoint.read_bytes()).hexdigest() if checkpoint else None,
             "data": initial.data.fingerprint(),
+            "folds": split_fingerprint(folds(initial.data.labels, self.config.stage2.folds, self.config.seed)),
             "network": _fingerprint(initial),
             "device": _device_name(initial.data.images.device),
-            "versions": {name: version(name) for name in _DECIDING},
+            "versions": {"safs": __version__} | {name: version(name) for name in _DECIDING},
         }
 
 

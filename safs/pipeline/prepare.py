@@ -20,6 +20,7 @@ from safs.engines.base import Engine
 from safs.masks import Mask, apply_mask, prunable_weights
 from safs.models.registry import make_model
 from safs.pruning import prune
+from safs.run_directory import log_path
 from safs.runner import Runner, network_path
 from safs.sites import find_sites
 from safs.spec import TrialSpec
@@ -114,9 +115,13 @@ def _load_weights(config: Config, initial: Problem, model: nn.Module, runner: Ru
         study_seed=config.seed,
         keep=True,
     )
-    (outcome,) = runner.run("dense", [spec])
+    (outcome,) = runner.run("dense", [spec], retry=True)
     if outcome.cost is None:
-        raise SafsError(f"Training the dense network failed ({outcome.reason}); change `model.pretrain`.")
+        cause = (outcome.traceback or "").strip().splitlines()[-1:]
+        raise SafsError(
+            f"Training the dense network failed ({outcome.reason}: {''.join(cause)}); "
+            f"see {log_path(runner.folder, spec)}, and mend the network or `model.pretrain`."
+        )
     model.load_state_dict(load_file(network_path(runner.folder, spec)))
     return None
 
