@@ -66,12 +66,18 @@ class TrialOutcome:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> TrialOutcome:
-        """Return the outcome that `to_json` wrote."""
+        """Return the outcome that `to_json` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError, AssertionError: if it is damaged.
+        """
+        if not isinstance(values["cost"], float | int | None) or not isinstance(values["metrics"], Mapping):
+            raise TypeError("a cost must be a number, and metrics must be a mapping")
         return cls(
             status=Status(values["status"]),
             cost=values["cost"],
             reason=Reason(values["reason"]) if values["reason"] else None,
             traceback=values["traceback"],
             metrics=values["metrics"],
-            seconds=values["seconds"],
+            seconds=float(values["seconds"]),
         )

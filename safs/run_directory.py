@@ -53,10 +53,11 @@ def _check(folder: Path, text: str, resume: bool) -> None:
     recorded = folder / _CONFIG
     if not recorded.exists():
         raise SafsError(f"{folder} is no run directory: it has no {_CONFIG}.")
-    if recorded.read_text(encoding="utf-8") != text:
+    before = recorded.read_text(encoding="utf-8", errors="replace")
+    if before != text:
         raise SafsError(
             f"The run directory {folder} is of another config, and is left as it is; the difference "
-            f"(- there, + now):\n{_difference(recorded.read_text(encoding='utf-8'), text)}"
+            f"(- there, + now):\n{_difference(before, text)}"
         )
 
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from safs.engines.base import Engine, Finished
 from safs.files import write_atomically
 from safs.journal import Journal
-from safs.outcome import TrialOutcome
+from safs.outcome import Reason, TrialOutcome
 from safs.spec import TrialSpec
 from spaces.errors import SafsError
 
@@ -59,17 +60,24 @@ class Runner:
         outcome = self._outcomes.get(spec.id)
         if outcome is None:
             return False
-        return not spec.keep or outcome.cost is None or network_path(self.folder, spec).exists()
+        return not spec.keep or outcome.cost is None or _is_readable(network_path(self.folder, spec))
 
     def outcome(self, spec: TrialSpec) -> TrialOutcome:
         """Return the outcome of a trial that has ended."""
         return self._outcomes[spec.id]
 
-    def run(self, phase: str, specs: Sequence[TrialSpec]) -> list[TrialOutcome]:
-        """Return the outcomes of trials, in their order; those that are known cost nothing."""
+    def run(self, phase: str, specs: Sequence[TrialSpec], *, retry: bool = False) -> list[TrialOutcome]:
+        """Return the outcomes of trials, in their order; those that are known cost nothing.
+
+        Args:
+            phase: the part of the study that asks.
+            specs: the trials.
+            retry: run a trial again that failed in an earlier session for another reason than its own numbers (out
+                of memory, say). Not for a search, whose later suggestions rest on that failure.
+        """
         waiting = []
         for spec in dict.fromkeys(specs):
-            if self.knows(spec):
+            if self.knows(spec) and not (retry and self._outcomes[spec.id].reason not in (None, Reason.NAN)):
                 self._observer.trial(phase, spec, self._outcomes[spec.id], cached=True)
             else:
                 self._engine.submit(spec)
@@ -100,6 +108,15 @@ def _read(record: Mapping[str, Any]) -> tuple[str, TrialOutcome]:
             f"The journal's record of trial {record.get('id')} is damaged ({type(error).__name__}: {error}); "
             "restore the file, or start anew in another run directory."
         ) from error
+
+
+def _is_readable(path: Path) -> bool:
+    """Return whether a kept network is there and whole; if not, its trial is run again, and comes to the same."""
+    try:
+        with safe_open(path, "pt"):
+            return True
+    except (OSError, SafetensorError):
+        return False
 
 
 def network_path(folder: Path, spec: TrialSpec) -> Path:

@@ -18,7 +18,7 @@ class StorageError(SafsError):
         what = "The disk is full" if full else f"Writing failed ({error.strerror or error})"
         remedy = "free some space" if full else "mend that"
         where = error.filename if isinstance(error.filename, str) else path
-        super().__init__(f"{what} at {where}; what was finished before is kept: {remedy}, and resume.")
+        super().__init__(f"{what} at {where}; {remedy}, and run the command again (a study goes on with --resume).")
 
 
 @contextmanager

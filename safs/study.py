@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save
 
 from safs.config.schema import Config
+from safs.data.splits import folds, split_fingerprint
 from safs.describe import dense_flops, describe
 from safs.engines.registry import find_engine
 from safs.export import write_best
@@ -32,6 +33,7 @@ from safs.storage import storing
 from safs.summary import summarise
 from safs.surgery import read_choices
 from safs.trial import Problem
+from safs.version import __version__
 from spaces.errors import SafsError
 
 _DECIDING = ("torch", "torchvision", "numpy", "smac", "ConfigSpace")
@@ -66,7 +68,7 @@ class Study:
         """
         start = read_start(self.config)
         initial = untrained(self.config)
-        inputs = _inputs(initial, start)
+        inputs = _inputs(self.config, initial, start)
         engine = find_engine(self.config.resources.engine)(partial(log_path, self.folder))
         with (
             closing(engine),
@@ -96,7 +98,7 @@ class Study:
             "safs": tune(config, stage1.assignment, "safs", runner, self._observer),
             "stage2": tune(config, problem.sites.original, "stage2", runner, self._observer),
         }
-        rows = row_specs(config, problem, stage1, tuned["stage2"], tuned["safs"])
+        rows = row_specs(config, problem, stage1, tuned)
         train_rows(rows, runner, self._observer)
         scores = assess(config, prepared, rows, journal, self.folder, self._observer)
         self._write_best(problem, rows["safs"], runner)
@@ -119,16 +121,17 @@ class Study:
         write_best(self.folder / "best", problem, state, choices, model)
 
 
-def _inputs(initial: Problem, start: Start | None) -> dict[str, Any]:
+def _inputs(config: Config, initial: Problem, start: Start | None) -> dict[str, Any]:
     """Return what identifies everything that the study reads and the config only names."""
     files = start.sha256 if start else {}
     return {
         "checkpoint": files.get("checkpoint"),
         "mask": files.get("mask"),
         "data": initial.data.fingerprint(),
+        "folds": split_fingerprint(folds(initial.data.labels, config.stage2.folds, config.seed)),
         "network": _fingerprint(initial),
         "device": _device_name(initial.data.device),
-        "versions": {name: version(name) for name in _DECIDING},
+        "versions": {"safs": __version__} | {name: version(name) for name in _DECIDING},
     }
 
 

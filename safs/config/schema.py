@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -34,6 +35,8 @@ from spaces.assignment import AssignmentSpace
 from spaces.errors import SafsError, lookup
 from spaces.operators import PAPER_OPERATORS, get_operator
 
+_LARGEST_VALUE = 10_000
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,6 +47,28 @@ class _Section(BaseModel):
         if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
             raise ValueError("must not be true or false")
         return value
+
+
+def _plain(value: Any) -> Any:
+    """Check that a value of the user's own is what YAML and JSON can both hold, and small: aliases hide millions."""
+    waiting, seen = [value], 0
+    while waiting:
+        part = waiting.pop()
+        seen += 1
+        if seen > _LARGEST_VALUE:
+            raise ValueError(f"must hold at most {_LARGEST_VALUE:,} values, aliases counted each time")
+        if isinstance(part, dict):
+            if not all(isinstance(key, str) for key in part):
+                raise ValueError("must have only strings for keys")
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
+        elif not isinstance(part, str | int | float | None):
+            raise ValueError(f"must hold only strings, numbers, lists and mappings, not a {type(part).__name__}")
+    return value
+
+
+_Plain = Annotated[dict[str, Any], AfterValidator(_plain)]
 
 
 def _check_protocol(value: Any, check: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
@@ -74,7 +99,7 @@ class ModelConfig(_Section):
     """
 
     name: str
-    kwargs: dict[str, Any] = {}
+    kwargs: _Plain = {}
     checkpoint: Path | None = None
     mask: Path | None = None
     min_zero_share: Annotated[float, Field(ge=0, le=1)] = SMALLEST_ZERO_SHARE
@@ -166,6 +191,8 @@ class Stage1Config(_Section):
         searcher, options: the algorithm and its own options, such as `history` of LAHC.
         iterations: evaluations that the searcher may spend; outcomes that are known already are free.
         epochs: the fidelity: epochs of the vanilla protocol per evaluation.
+        finalists: the best assignments that are trained once more, for all epochs of the vanilla protocol, before one
+            is chosen, the best single operator among them; 1 takes the searcher's best as it is (the paper's).
         fitness: what is minimised: "train_loss" (the paper's), or "validation_loss" on a held-out fifth.
         operators: what may stand at a site.
         start: "uniform" starts from the best single operator everywhere, "random" from a random assignment (the
@@ -173,9 +200,10 @@ class Stage1Config(_Section):
     """
 
     searcher: str = "lahc"
-    options: dict[str, Any] = {}
+    options: _Plain = {}
     iterations: Annotated[int, Field(ge=1)] = 20
     epochs: Annotated[int, Field(ge=1)] = 3
+    finalists: Annotated[int, Field(ge=1)] = 4
     fitness: Literal["train_loss", "validation_loss"] = "train_loss"
     operators: tuple[str, ...] = PAPER_OPERATORS
     start: Literal["uniform", "random"] = "uniform"

@@ -6,6 +6,8 @@ gives every part its share of each class, to within one example.
 
 from __future__ import annotations
 
+import hashlib
+
 import torch
 from torch import Tensor
 
@@ -52,3 +54,12 @@ def _by_class(labels: Tensor, seed: int) -> Tensor:
 def _pair(order: Tensor, chosen: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     rest, part = order[~chosen].sort().values, order[chosen].sort().values
     return rest.to(labels.device), part.to(labels.device)
+
+
+def split_fingerprint(parts: list[tuple[Tensor, Tensor]]) -> str:
+    """Return 16 hex digits of the SHA-256 of which examples every part of a split holds."""
+    digest = hashlib.sha256()
+    for train, validation in parts:
+        for indices in (train, validation):
+            digest.update(len(indices).to_bytes(8, "little") + indices.cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from safs.config.schema import Config
+from safs.data.dataset import Data
 from safs.journal import Journal
 from safs.masks import violations
 from safs.pipeline.data import load_test
@@ -21,9 +22,10 @@ from safs.spec import TrialSpec
 from safs.surgery import apply_assignment
 from safs.training import evaluate
 from safs.trial import Problem
+from spaces.errors import SafsError
 
 Scores = dict[str, list[dict[str, Any]]]
-"""For each row, the test scores of its seeds: `seed`, `accuracy` in [0, 1], `loss` in nats or None if not finite."""
+"""For each row, the test scores of its seeds: `seed`, `accuracy` in [0, 1], `loss` in nats."""
 
 
 def assess(
@@ -37,22 +39,36 @@ def assess(
     """Return the test scores of every row, and journal them; a study that is resumed later reads them from there."""
     for record in journal.records:
         if record["kind"] == "test":
-            return dict(record["scores"])
+            return _read_scores(record)
     observer.phase("test", 0)
     problem = prepared.problem
     threads = torch.get_num_threads()
     torch.set_num_threads(problem.threads)
     try:
-        scores = _score_rows(config, prepared, rows, folder)
+        test = load_test(config, problem.data)
+        scores = _score_rows(config, prepared, rows, folder, test)
     finally:
         torch.set_num_threads(threads)
-    journal.append({"kind": "test", "scores": scores})
+    journal.append({"kind": "test", "data": test.fingerprint(), "scores": scores})
     return scores
 
 
-def _score_rows(config: Config, prepared: Prepared, rows: Mapping[str, list[TrialSpec]], folder: Path) -> Scores:
+def _read_scores(record: Mapping[str, Any]) -> Scores:
+    try:
+        return {
+            name: [{"seed": int(s["seed"]), "accuracy": float(s["accuracy"]), "loss": float(s["loss"])} for s in row]
+            for name, row in record["scores"].items()
+        }
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise SafsError(
+            f"The journal's record of the test is damaged ({type(error).__name__}: {error}); restore the file."
+        ) from error
+
+
+def _score_rows(
+    config: Config, prepared: Prepared, rows: Mapping[str, list[TrialSpec]], folder: Path, test: Data
+) -> Scores:
     problem = prepared.problem
-    test = load_test(config, problem.data)
 
     def score(networks: Iterable[tuple[int, nn.Module]]) -> list[dict[str, float]]:
         results = [(seed, evaluate(network, test)) for seed, network in networks]

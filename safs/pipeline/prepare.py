@@ -23,6 +23,7 @@ from safs.pipeline.data import check_test, load_train
 from safs.pipeline.pruning import check_pruning, prune_dense
 from safs.pipeline.start import Start
 from safs.plain import make_plain
+from safs.run_directory import log_path
 from safs.runner import Observer, Runner, network_path
 from safs.sites import Sites, find_sites
 from safs.spec import TrialSpec
@@ -113,9 +114,13 @@ def _fill(config: Config, initial: Problem, start: Start | None, model: nn.Modul
         model.load_state_dict(start.state)
         return start.loaded.mask
     spec = dense_spec(config, initial.sites)
-    (outcome,) = runner.run("dense", [spec])
+    (outcome,) = runner.run("dense", [spec], retry=True)
     if outcome.cost is None:
-        raise SafsError(f"Training the dense network failed ({outcome.reason}); change `model.pretrain`.")
+        cause = (outcome.traceback or "").strip().splitlines()[-1:]
+        raise SafsError(
+            f"Training the dense network failed ({outcome.reason}: {''.join(cause)}); "
+            f"see {log_path(runner.folder, spec)}, and mend the network or `model.pretrain`."
+        )
     model.load_state_dict(load_file(network_path(runner.folder, spec)))
     return None
 

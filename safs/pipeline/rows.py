@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from safs.config.schema import Config
@@ -13,7 +14,7 @@ from safs.trial import Problem
 
 
 def row_specs(
-    config: Config, problem: Problem, stage1: Stage1, original_tuned: Stage2, searched_tuned: Stage2
+    config: Config, problem: Problem, stage1: Stage1, tuned: Mapping[str, Stage2]
 ) -> dict[str, list[TrialSpec]]:
     """Return for each trained row of invariant 9 its trials, one per seed.
 
@@ -28,11 +29,11 @@ def row_specs(
         "srelu": replace(vanilla, assignment=("srelu",) * len(original)),
         "best_single": replace(vanilla, assignment=stage1.best_single) if stage1.best_single else None,
         "stage1": replace(vanilla, assignment=stage1.assignment),
-        "stage2": replace(learned, protocol=config.train.tuned(original_tuned.hyperparameters)),
+        "stage2": replace(learned, protocol=config.train.tuned(tuned["stage2"].hyperparameters)),
         "safs": replace(
             learned,
             assignment=stage1.assignment,
-            protocol=config.train.tuned(searched_tuned.hyperparameters),
+            protocol=config.train.tuned(tuned["safs"].hyperparameters),
         ),
     }
     seeds = range(config.seed, config.seed + config.report.seeds)

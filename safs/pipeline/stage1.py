@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from safs.config.schema import Config
@@ -41,7 +41,7 @@ def search_operators(config: Config, problem: Problem, runner: Runner, observer:
     """Evaluate every single operator everywhere, then search with the configured searcher.
 
     The uniform assignments are the baseline `best_single`; a searcher that starts from them gets their outcomes for
-    nothing. Its own evaluations are counted exactly.
+    nothing. Its own evaluations are counted exactly; what they found best is then confirmed at full length.
 
     Raises:
         NoValidTrialError: if every evaluation failed.
@@ -76,8 +76,32 @@ def search_operators(config: Config, problem: Problem, runner: Runner, observer:
             "Stage 1 spent its budget without a valid trial: see trials/*/log.txt; a lower `train.lr` or other "
             "`stage1.operators` may help."
         )
-    best = min(costs, key=lambda assignment: costs[assignment])
+    best = _confirm(config, costs, best_single, runner, observer)
     return Stage1(best_single, best, costs[best])
+
+
+def _confirm(
+    config: Config,
+    costs: Mapping[Assignment, float],
+    best_single: Assignment | None,
+    runner: Runner,
+    observer: Observer,
+) -> Assignment:
+    """Return the best assignment after training the finalists for as long as the rows of the report are trained.
+
+    A few epochs rank assignments roughly: among many, the first is partly lucky. The best single operator is always
+    a finalist, so that the search falls behind it only where its finalists do.
+    """
+    ranked = sorted(costs, key=lambda assignment: costs[assignment])
+    finalists = ranked[: config.stage1.finalists]
+    if len(finalists) < 2:
+        return ranked[0]
+    if best_single is not None and best_single not in finalists:
+        finalists[-1] = best_single
+    observer.phase("stage 1, finalists", len(finalists))
+    outcomes = runner.run("finalists", [finalist_spec(config, assignment) for assignment in finalists])
+    confirmed = _costs(finalists, outcomes)
+    return min(confirmed, key=lambda assignment: confirmed[assignment], default=ranked[0])
 
 
 def stage1_spec(config: Config, assignment: Assignment) -> TrialSpec:
@@ -90,6 +114,12 @@ def stage1_spec(config: Config, assignment: Assignment) -> TrialSpec:
         cost=config.stage1.fitness,
         folds=0 if config.stage1.fitness == "train_loss" else 5,
     )
+
+
+def finalist_spec(config: Config, assignment: Assignment) -> TrialSpec:
+    """Return the trial that confirms an assignment: by training loss, it is the one of the report's first seed too."""
+    spec = replace(stage1_spec(config, assignment), protocol=config.train)
+    return replace(spec, keep=not spec.folds)
 
 
 def _costs(assignments: Sequence[Assignment], outcomes: Sequence[TrialOutcome]) -> dict[Assignment, float]:

@@ -119,6 +119,7 @@ def _evaluations(run: Run) -> dict[str, int]:
         "uniform": sum(trial.phase == "uniform" for trial in trials),
         "searcher": len(proposals(run)),
         "failed": sum(trial.outcome.cost is None for trial in trials),
+        "finalists": sum(trial.phase == "finalists" for trial in run.once),
     }
 
 

@@ -29,6 +29,7 @@ PHASES: Mapping[str, str] = {
     "prune": "Pruning: rounds of training",
     "uniform": "Every operator at all sites",
     "stage1": "Stage 1: search for operators",
+    "finalists": "Stage 1: its best, at full length",
     "safs": "Stage 2: tuning, chosen operators",
     "stage2": "Stage 2: tuning, original operators",
     "final": "Final rows, every seed",

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 import re
 from pathlib import Path
@@ -79,9 +80,33 @@ def test_every_default_is_written_out(read):
     }
 
 
+LAUGHS = {"a": 1}
+for _ in range(40):
+    LAUGHS = {"x": LAUGHS, "y": LAUGHS}
+CIRCULAR = {}
+CIRCULAR["self"] = CIRCULAR
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        (LAUGHS, "at most 10,000 values"),
+        (CIRCULAR, "at most 10,000 values"),
+        ({"a": b"bytes"}, "not a bytes"),
+        ({"a": {1: 2}}, "only strings for keys"),
+    ],
+)
+@pytest.mark.parametrize(("section", "key"), [("model", "kwargs"), ("stage1", "options")])
+def test_values_of_the_users_own_are_plain_and_small(tiny_values, section, key, value, problem):
+    values = tiny_values()
+    values[section] = {**values[section], key: value}
+    with pytest.raises(SafsError, match=rf"{section}\.{key}.*{problem}"):
+        Config.from_mapping(values)
+
+
 def test_every_field_is_read_by_something():
     """A field that nothing reads is a promise that is not kept."""
-    modules = [path for path in (ROOT / "safs").rglob("*.py") if path.name != "config.py"]
+    modules = [path for path in (ROOT / "safs").rglob("*.py") if path.parent.name != "config"]
     code = "\n".join(path.read_text(encoding="utf-8") for path in modules)
     places = {
         "model": ModelConfig,
@@ -97,6 +122,11 @@ def test_every_field_is_read_by_something():
         for place, section in places.items()
         for name in section.model_fields
         if not re.search(rf"config\.{place}\.{name}\b", code)
+    ]
+    unread += [
+        f"protocol.{field.name}"
+        for field in dataclasses.fields(Protocol)
+        if not re.search(rf"protocol\.{field.name}\b", code)
     ]
     unread += [name for name in Config.model_fields if name != "schema_version" and f"config.{name}" not in code]
     assert unread == []

@@ -20,7 +20,7 @@ from spaces.errors import SafsError
 
 ROOT = Path(__file__).parents[2]
 
-POINTS = [("dense", 1), ("uniform", 2), ("stage1", 2), ("safs", 3), ("stage2", 4), ("final", 4)]
+POINTS = [("dense", 1), ("uniform", 2), ("stage1", 2), ("finalists", 1), ("safs", 3), ("stage2", 4), ("final", 4)]
 """Phases, and after how many of their trials the study is killed."""
 
 

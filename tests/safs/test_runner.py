@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from safetensors.torch import load_file
 from safs.engines.inline import InlineEngine
 from safs.engines.testing import DENSE, KEPT, NAN, RELU, TANH, EngineConformance, problems
 from safs.journal import Journal
-from safs.outcome import Status
+from safs.outcome import Reason, Status
 from safs.run_directory import log_path
 from safs.runner import Runner, network_path
 from safs.storage import StorageError
@@ -130,12 +131,13 @@ def test_a_kept_network_is_on_the_disk_before_the_journal_names_it(start, tmp_pa
     assert "safs_activations.site0.alpha" in load_file(network_path(tmp_path, KEPT))
 
 
-def test_a_kept_network_that_is_gone_is_trained_again_and_is_the_same(start, tmp_path):
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"junk"), lambda path: truncate(path)])
+def test_a_kept_network_that_is_gone_or_damaged_is_trained_again_and_is_the_same(start, tmp_path, damage):
     runner, *_ = start()
     (first,) = runner.run("final", [KEPT])
     path = network_path(tmp_path, KEPT)
-    before = load_file(path)
-    path.unlink()
+    before = {name: tensor.clone() for name, tensor in load_file(path).items()}  # it is mapped from the file
+    damage(path)
     runner, engine, _, _ = start()
     assert not runner.knows(KEPT)
     (again,) = runner.run("final", [KEPT])
@@ -153,6 +155,28 @@ def test_a_failed_trial_that_was_to_be_kept_is_not_tried_again(start):
     assert engine.submitted == []
 
 
+def test_a_failure_is_retried_only_where_asked_and_never_for_its_numbers(start, monkeypatch):
+    runner, *_ = start()
+    with monkeypatch.context() as patch:
+        patch.setattr("safs.trial.train", out_of_memory)
+        assert runner.run("dense", [RELU])[0].reason is Reason.OOM
+    runner.run("stage1", [NAN])
+    runner, engine, _, _ = start()
+    assert runner.run("stage1", [RELU])[0].reason is Reason.OOM
+    assert runner.run("dense", [NAN], retry=True)[0].reason is Reason.NAN
+    assert engine.submitted == []
+    assert runner.run("dense", [RELU], retry=True)[0].status is Status.SUCCEEDED
+    assert engine.submitted == [RELU]
+
+
+def out_of_memory(*_, **__):
+    raise MemoryError
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
 def test_the_journal_holds_spec_and_outcome(start):
     runner, _, _, journal = start()
     (outcome,) = runner.run("stage1", [NAN])
@@ -168,7 +192,11 @@ def test_the_journal_holds_spec_and_outcome(start):
     assert "NonFiniteLossError" in record["outcome"]["traceback"]
 
 
-@pytest.mark.parametrize("damage", [{"outcome": {}}, {"outcome": None}, {"id": None}, {"outcome": {"status": "ODD"}}])
+GOOD = {"status": "SUCCEEDED", "cost": 0.5, "reason": None, "traceback": None, "metrics": {}, "seconds": 1.0}
+DAMAGED = [{}, None, {"status": "ODD"}, {**GOOD, "cost": "0.5"}, {**GOOD, "metrics": 3}]
+
+
+@pytest.mark.parametrize("damage", [{"id": None}, *({"outcome": outcome} for outcome in DAMAGED)])
 def test_a_record_that_is_no_trial_is_refused(damage, start, tmp_path):
     runner, *_ = start()
     runner.run("stage1", [RELU])

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -15,26 +16,31 @@ from safs.config.schema import Config
 from safs.data import digits
 from safs.data.registry import DATASETS
 from safs.data.registry import load as load_data
+from safs.data.splits import folds, split_fingerprint
 from safs.engines.inline import InlineEngine
 from safs.engines.registry import ENGINES
 from safs.export import load_best
 from safs.journal import Journal
-from safs.masks import apply_mask, violations
+from safs.masks import apply_mask, prunable_weights, violations
 from safs.models.registry import make_model
 from safs.outcome import Reason, Status, TrialOutcome
-from safs.pipeline.stage1 import NoValidTrialError
+from safs.pipeline.rows import row_specs
+from safs.pipeline.stage1 import NoValidTrialError, Stage1
+from safs.pipeline.stage2 import Stage2
+from safs.protocol import Protocol
 from safs.pruning import prune
 from safs.runner import Silent
 from safs.storage import StorageError
 from safs.study import Study
 from safs.summary import ROWS
 from safs.training import Score, evaluate
+from safs.version import __version__
 from searchers.base import Outcome
 from searchers.lahc import LateAcceptanceHillClimbing
 from searchers.registry import SEARCHERS
 from spaces.errors import SafsError
 
-PHASES = ("dense", "uniform", "stage1", "safs", "stage2", "final")
+PHASES = ("dense", "uniform", "stage1", "finalists", "safs", "stage2", "final")
 
 
 def trials_of(records, phase=None):
@@ -96,8 +102,9 @@ def test_the_journal_holds_every_trial_once(tiny_study, records):
     trials = trials_of(journal)
     assert len({record["id"] for record in trials}) == len(trials)
     counts = {phase: len(trials_of(journal, phase)) for phase in PHASES}
-    assert counts | {"final": 0} == {"dense": 1, "uniform": 3, "stage1": 3, "safs": 6, "stage2": 6, "final": 0}
-    assert 8 <= counts["final"] <= 12
+    searched = {"dense": 1, "uniform": 3, "stage1": 3, "finalists": 4, "safs": 6, "stage2": 6}
+    assert {phase: counts[phase] for phase in searched} == searched
+    assert 6 <= counts["final"] <= 10
     assert sorted(path.name for path in (tiny_study / "trials").iterdir()) == sorted(r["id"] for r in trials)
     order = [PHASES.index(record["phase"]) for record in trials]
     assert order == sorted(order)
@@ -112,7 +119,7 @@ def test_the_run_directory_is_laid_out_as_designed(tiny_study, records):
     for record in trials_of(records(tiny_study)):
         files = {path.name for path in (tiny_study / "trials" / record["id"]).iterdir()}
         assert files == {"log.txt", "model.safetensors"} if record["spec"]["keep"] else {"log.txt"}
-        assert record["spec"]["keep"] == (record["phase"] in ("dense", "final"))
+        assert record["spec"]["keep"] == (record["phase"] in ("dense", "finalists", "final"))
     activations = json.loads((tiny_study / "best" / "activations.json").read_text())
     assert activations["schema"] == 1
     assert {"site", "original", "operator", "alpha", "beta", "constants"} == set(activations["sites"][0])
@@ -152,6 +159,72 @@ def test_every_row_starts_from_the_same_weights_with_the_same_epochs_and_seeds(t
     assert {record["spec"]["protocol"]["epochs"] for record in finals} == {2}
     assert {record["spec"]["study_seed"] for record in finals} == {0, 1}
     assert {(record["spec"]["network"], record["spec"]["folds"]) for record in finals} == {("pruned", 0)}
+
+
+def test_every_row_is_trained_with_what_was_found_for_it(tiny_study, records):
+    summary = json.loads((tiny_study / "summary.json").read_text())
+    config = Config.from_yaml(tiny_study / "config.yaml")
+    original, found = ("relu",) * 4, tuple(summary["assignment"].values())
+    tuned = {arm: config.train.tuned(summary["stage2"][arm]["hyperparameters"]) for arm in ("safs", "stage2")}
+    expected = {
+        (original, config.train, False),
+        (("srelu",) * 4, config.train, False),
+        ((summary["best_single"],) * 4, config.train, False),
+        (found, config.train, False),
+        (original, tuned["stage2"], True),
+        (found, tuned["safs"], True),
+    }
+    kept = [r for r in trials_of(records(tiny_study)) if r["phase"] in ("finalists", "final")]
+    trained = {
+        (tuple(r["spec"]["assignment"]), Protocol(**r["spec"]["protocol"]), r["spec"]["learn"], r["spec"]["study_seed"])
+        for r in kept
+    }
+    assert {(*row, seed) for row in expected for seed in (0, 1)} <= trained
+    for arm, assignment in (("safs", found), ("stage2", original)):
+        assert {tuple(r["spec"]["assignment"]) for r in trials_of(records(tiny_study), arm)} == {assignment}
+    scores = {name: [s["accuracy"] for s in row] for name, row in records(tiny_study)[-1]["scores"].items()}
+    test = load_data("digits", "test", root=None, device="cpu")
+    network = make_model("lenet5", seed=0)
+    network.load_state_dict(load_file(tiny_study / "dense.safetensors"))
+    assert scores["dense"] == [evaluate(network, test).accuracy]
+    assert sum(int((weight != 0).sum()) for weight in prunable_weights(network).values()) > 40_000
+
+
+def test_each_row_takes_the_hyperparameters_of_its_own_arm(tiny_values, make_problem):
+    config, problem = Config.from_mapping(tiny_values()), make_problem()
+    stage1 = Stage1(("srs",) * 4, ("srs", "tanh", "srs", "relu"), 0.5)
+    tuned = {"safs": Stage2({"optimizer": "sgd", "lr": 0.03}, 0.1), "stage2": Stage2({"lr": 0.07}, 0.2)}
+    rows = {name: specs[0] for name, specs in row_specs(config, problem, stage1, tuned).items()}
+    assert rows["safs"].protocol == config.train.tuned(tuned["safs"].hyperparameters)
+    assert rows["stage2"].protocol == config.train.tuned(tuned["stage2"].hyperparameters)
+    assert {name: spec.assignment for name, spec in rows.items()} == {
+        "vanilla": ("relu",) * 4,
+        "srelu": ("srelu",) * 4,
+        "best_single": stage1.best_single,
+        "stage1": stage1.assignment,
+        "stage2": ("relu",) * 4,
+        "safs": stage1.assignment,
+    }
+    assert {name for name, spec in rows.items() if spec.learn} == {"stage2", "safs"}
+
+
+def test_the_best_of_the_finalists_is_chosen_and_the_best_single_operator_is_one_of_them(tiny_study, records):
+    summary = json.loads((tiny_study / "summary.json").read_text())
+    finalists = trials_of(records(tiny_study), "finalists")
+    costs = {tuple(r["spec"]["assignment"]): r["outcome"]["cost"] for r in finalists}
+    assert min(costs, key=costs.get) == tuple(summary["assignment"].values())
+    assert (summary["best_single"],) * 4 in costs
+    searched = [r for r in records(tiny_study) if r.get("phase") in ("uniform", "stage1")]
+    ranked = sorted((r["outcome"]["cost"], tuple(r["spec"]["assignment"])) for r in searched)
+    assert {assignment for _, assignment in ranked[:3]} <= set(costs)
+
+
+def test_a_single_finalist_is_the_searchers_best(quick):
+    summary, records = quick(stage1={"finalists": 1})
+    assert trials_of(records, "finalists") == []
+    searched = trials_of(records, "uniform") + trials_of(records, "stage1")
+    best = min((r for r in searched), key=lambda r: r["outcome"]["cost"])
+    assert best["spec"]["assignment"] == list(summary["assignment"].values())
 
 
 # The test data
@@ -268,6 +341,40 @@ def test_a_mixed_assignment_is_found_where_no_single_operator_trains(tiny_values
     assert len(set(summary["assignment"].values())) > 1
     assert "best_single" not in {row["name"] for row in summary["rows"]}
     assert "No single operator trained at every site" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_a_dense_training_that_failed_is_explained_and_tried_again(quick, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("safs.trial.train", lambda *_, **__: 1 / 0)
+        with pytest.raises(SafsError, match=r"ERROR: ZeroDivisionError: division by zero.*log\.txt") as caught:
+            quick()
+    assert Path(re.search(r"see (\S+log\.txt)", str(caught.value)).group(1)).exists()
+    summary, records = quick(resume=True)
+    assert len(summary["rows"]) == len(ROWS)
+    assert [r["outcome"]["status"] for r in trials_of(records, "dense")] == ["FAILED", "SUCCEEDED"]
+
+
+def test_what_was_read_is_recorded(tiny_study, records):
+    inputs, test = records(tiny_study)[0], records(tiny_study)[-1]
+    train, held_out = (load_data("digits", split, root=None, device="cpu") for split in ("train", "test"))
+    assert (inputs["data"], test["data"]) == (train.fingerprint(), held_out.fingerprint())
+    assert (
+        inputs["folds"] == split_fingerprint(folds(train.labels, 2, 0)) != split_fingerprint(folds(train.labels, 2, 1))
+    )
+    assert inputs["versions"]["safs"] == __version__
+
+
+@pytest.mark.parametrize(
+    "scores", [None, 3, {"safs": [{"seed": 0}]}, {"safs": [{"seed": 0, "accuracy": "x", "loss": 1}]}]
+)
+def test_a_damaged_record_of_the_test_is_refused(scores, tiny_study, tiny_values, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(tiny_study, folder)
+    *lines, last = (folder / "journal.jsonl").read_bytes().splitlines()
+    lines.append(json.dumps(json.loads(last) | {"scores": scores}).encode())
+    (folder / "journal.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    with pytest.raises(SafsError, match="record of the test is damaged"):
+        Study(Config.from_mapping(tiny_values()), folder).run(resume=True)
 
 
 NEVER = {"optimizer": "sgd", "lr": 1e6, "schedule": "constant", "batch_size": 32}
@@ -494,7 +601,7 @@ def test_a_disk_that_fills_up_stops_a_study_that_can_be_resumed(phase, count, qu
     reference, _ = quick("reference")
     disk = small_disk(4096)
     observer = At(phase, count, lambda: fill(disk))
-    with pytest.raises(StorageError, match=r"The disk is full at .*; what was finished before is kept"):
+    with pytest.raises(StorageError, match=r"The disk is full at .*; free some space, and run the command again"):
         quick(disk / "run", observer=observer)
     finished = (disk / "run" / "journal.jsonl").read_bytes()
     assert finished.endswith(b"\n")

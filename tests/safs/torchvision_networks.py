@@ -50,7 +50,8 @@ def build_for_numbers(name: str, network: nn.Module) -> nn.Module:
         network = thin(name, network)
     elif name in _AUXILIARY:
         network = _build(name, aux_logits=False)
-    _make_numbers_tell(network, torch.randn(EXAMPLES, *input_shape(name)))
+    _draw_zeros(network)
+    settle_norms(network, torch.randn(EXAMPLES, *input_shape(name)))
     return network
 
 
@@ -112,19 +113,22 @@ class _WithoutWeights(TorchFunctionMode):
 
 
 @torch.no_grad()
-def _make_numbers_tell(network: nn.Module, x: Tensor) -> None:
-    """Let a network that nobody trained depend on its weights.
-
-    Where ViT's classifier starts from zero every gradient before it is zero. Statistics of no data let deep networks
-    give all but zero: batch norms get those of one batch.
-    """
+def _draw_zeros(network: nn.Module) -> None:
+    """Draw what starts from zero: behind ViT's classifier every gradient would be zero too."""
     for parameter in network.parameters():
         if parameter.ndim > 1 and not parameter.any():
             parameter.normal_(std=0.1)
+
+
+@torch.no_grad()
+def settle_norms(network: nn.Module, x: Tensor) -> None:
+    """Give batch norms the statistics of a batch: with those of no data a deep network gives all but zero, or NaN."""
     norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 1.0
-    network.train()(x)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        network.train()(x)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
