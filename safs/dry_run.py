@@ -23,7 +23,7 @@ NOT_INCLUDED = (
     "reading the data",
     "validation after each trial, and the test data",
     "SMAC's proposals, some 0.3 s each",
-    "gradient flow, which the dense and final trainings record",
+    "gradient flow, which trainings record whose networks are kept",
     "writing trials and the report",
 )
 

@@ -209,9 +209,10 @@ def test_a_config_dry_runs(name: str, small_root: Any, tmp_path: Path, monkeypat
         "dense": (1, config.model.pretrain.epochs),
         "uniform": (13, 13 * search),
         "stage1": (20, 20 * search),
+        "finalists": (4, 4 * train),
         "safs": tuning,
         "stage2": tuning,
-        "final": (18, 18 * train),
+        "final": (16, 16 * train),
     }
     assert all(phase["seconds"] > 0 and math.isfinite(phase["seconds"]) for phase in planned["phases"])
     assert list(tmp_path.iterdir()) == []

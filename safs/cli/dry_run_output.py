@@ -18,6 +18,7 @@ _PHASES = {
     "prune": "pruning",
     "uniform": "single operators",
     "stage1": "stage 1",
+    "finalists": "finalists",
     "safs": "stage 2, safs",
     "stage2": "stage 2, stage2",
     "final": "final rows",

@@ -12,7 +12,7 @@ from torch import Tensor
 from safs.config.schema import Config
 from safs.pipeline.prepare import dense_spec
 from safs.pipeline.rows import row_specs
-from safs.pipeline.stage1 import Stage1, stage1_spec
+from safs.pipeline.stage1 import Stage1, finalist_spec, stage1_spec
 from safs.pipeline.stage2 import Stage2, fold_specs, stage2_protocol
 from safs.pipeline.trainer import TrialTrainer
 from safs.pruning.registry import make_method, prune
@@ -27,7 +27,7 @@ class Phase:
     """One phase of a study.
 
     Attributes:
-        name: as in the journal: dense, prune, uniform, stage1, safs, stage2, final.
+        name: as in the journal: dense, prune, uniform, stage1, finalists, safs, stage2, final.
         specs: as many trials as it may take, each for one that costs as much: a mixture of operators stands for what
             searches will propose, and the optimisers in turn for what SMAC will.
     """
@@ -44,15 +44,19 @@ def plan(config: Config, problem: Problem) -> list[Phase]:
     evaluations = [stage1_spec(config, assignment) for assignment in mixed]
     uniform = len(space.operators)
     found, tuned = Stage1(mixed[0], mixed[0], cost=0.0), Stage2({}, error=0.0)
-    rows = row_specs(config, problem, found, tuned, tuned)
+    rows = row_specs(config, problem, found, {"safs": tuned, "stage2": tuned})
+    searched = uniform + min(config.stage1.iterations, space.size - uniform)
+    confirmed = min(config.stage1.finalists, searched)
+    finalists = [finalist_spec(config, assignment) for assignment in mixed] if confirmed > 1 else []
     phases = [
         Phase("dense", dense),
         Phase("prune", tuple(spec for spec in _prunings(config, problem) if spec not in dense)),
         Phase("uniform", _in_turn(evaluations, uniform)),
-        Phase("stage1", _in_turn(evaluations, min(config.stage1.iterations, space.size - uniform))),
+        Phase("stage1", _in_turn(evaluations, searched - uniform)),
+        Phase("finalists", _in_turn(finalists, confirmed)),
         Phase("safs", _stage2(config, mixed)),
         Phase("stage2", _stage2(config, [problem.sites.original])),
-        Phase("final", tuple(spec for specs in rows.values() for spec in specs)),
+        Phase("final", tuple(spec for specs in rows.values() for spec in specs if spec not in finalists)),
     ]
     return [phase for phase in phases if phase.specs]
 

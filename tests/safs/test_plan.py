@@ -79,6 +79,12 @@ def test_stage_1_cannot_spend_more_than_its_space_holds(tiny_values):
     assert len(planned(tiny_values(stage1={"operators": ["srs", "relu"], "iterations": 99}))["stage1"]) == 2**4 - 2
 
 
+def test_without_finalists_every_final_row_is_trained_anew(tiny_values):
+    phases = planned(tiny_values(stage1={"finalists": 1}))
+    assert "finalists" not in phases
+    assert len(phases["final"]) == 12
+
+
 def test_the_optimizers_of_stage_2_come_in_turn(tiny_values):
     specs = planned(tiny_values(stage2={"trials": 5}))["safs"]
     names = [spec.protocol.optimizer for spec in specs if spec.fold == 0]

@@ -24,6 +24,7 @@ from safs.journal import Journal
 from safs.masks import apply_mask, prunable_weights, violations
 from safs.models.registry import make_model
 from safs.outcome import Reason, Status, TrialOutcome
+from safs.pipeline.data import load_test
 from safs.pipeline.rows import row_specs
 from safs.pipeline.stage1 import NoValidTrialError, Stage1
 from safs.pipeline.stage2 import Stage2
@@ -234,12 +235,11 @@ def test_the_test_data_are_loaded_once_after_all_training_and_never_again(quick,
     """Invariant 2. What was trained before is counted when the test split is asked for."""
     trained = []
 
-    def spy(name, split, **where):
-        assert split == "test"
+    def spy(config, train):
         trained.append(len((tmp_path / "run" / "journal.jsonl").read_bytes().splitlines()))
-        return load_data(name, split, **where)
+        return load_test(config, train)
 
-    monkeypatch.setattr(safs.pipeline.assess, "load", spy)
+    monkeypatch.setattr(safs.pipeline.assess, "load_test", spy)
     summary, records = quick()
     assert few == ["train", "test"]
     assert trained == [len(records) - 1], "only the record of the test itself comes after"

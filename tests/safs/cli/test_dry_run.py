@@ -36,9 +36,10 @@ def test_the_numbers_of_a_small_study(tiny_yaml, call_safs):
         ("dense", 1, 1, 1438, 1438 // 128),
         ("uniform", 3, 3, 1438, 3 * (1438 // 256)),
         ("stage1", 3, 3, 1438, 3 * (1438 // 256)),
+        ("finalists", 4, 8, 1438, 8 * (1438 // 256)),
         ("safs", 6, 6, 719, 6 * (719 // 256)),
         ("stage2", 6, 6, 719, 6 * (719 // 256)),
-        ("final", 12, 24, 1438, 24 * (1438 // 256)),
+        ("final", 10, 20, 1438, 20 * (1438 // 256)),
     ]
     for name in ("trials", "epochs", "steps", "seconds"):
         assert planned["total"][name] == sum(phase[name] for phase in planned["phases"])
@@ -67,13 +68,13 @@ def test_the_table_says_it_in_words(tiny_yaml, run_safs, tmp_path):
     assert "lenet5 on digits: 1,438 examples of 1×28×28" in out
     assert "4 activation sites; 3 operators: relu, srs, tanh" in out
     assert "Stage 1 chooses among 3^4 = 81 assignments." in out
-    assert "At most 31 trials, 43 epochs; an estimated " in out
+    assert "At most 33 trials, 47 epochs; an estimated " in out
     assert "on cpu (1 thread), one trial after the other." in out
     assert "Not included: " in out
     lines = [line.split("│")[1:-1] for line in out.splitlines() if line.startswith("│")]
     rows = {name.strip(): [cell.strip() for cell in cells] for name, *cells in lines}
     assert rows["stage 2, safs"][:3] == ["6", "6", "719"]
-    assert rows["final rows"][:3] == ["12", "24", "1,438"]
+    assert rows["final rows"][:3] == ["10", "20", "1,438"]
     assert "Measuring training steps: 1 of " in err
     assert "Traceback" not in err
 
