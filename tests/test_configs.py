@@ -86,8 +86,7 @@ def test_the_settings_that_a_header_names_are_valid(name: str) -> None:
     header = [line for line in CONFIGS[name].read_text(encoding="utf-8").splitlines() if line.startswith("#")]
     settings = re.findall(r"--set (\S+)", " ".join(header))
     config = Config.from_yaml(CONFIGS[name], settings)
-    assert config.stage1.start == "random"
-    assert config.stage1.epochs == 80
+    assert (config.stage1.start, config.stage1.finalists, config.stage1.epochs) == ("random", 1, 80)
 
 
 @every_config

@@ -38,7 +38,7 @@ def test_importing_the_package_loads_nothing_heavy_and_its_names_load_on_use():
 def test_help_lists_every_command(call_safs):
     code, out, _ = call_safs("--help")
     assert code == 0
-    for command in ("demo", "inspect", "prune", "run", "report"):
+    for command in ("demo", "inspect", "prune", "run", "report", "export"):
         assert command in out
 
 
