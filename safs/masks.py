@@ -40,8 +40,10 @@ def prunable_weights(model: nn.Module) -> dict[str, Tensor]:
     return weights
 
 
-def check_mask(mask: Mapping[str, Tensor], model: nn.Module, origin: str = "The mask") -> Mask:
-    """Return `mask` as boolean tensors, with one for every prunable weight: one that it does not name is kept whole.
+def check_mask(
+    mask: Mapping[str, Tensor], model: nn.Module, origin: str = "The mask", *, rest: Mapping[str, Tensor] = {}
+) -> Mask:
+    """Return `mask` as boolean tensors, with one for every prunable weight.
 
     A mask of a weight that several layers share stands under the name that `prunable_weights` has for it.
 
@@ -49,6 +51,7 @@ def check_mask(mask: Mapping[str, Tensor], model: nn.Module, origin: str = "The 
         mask: a tensor of 0 and 1 for each weight, by state-dict name.
         model: the network.
         origin: what errors are about.
+        rest: the boolean masks of weights that `mask` does not name; one that neither names is kept whole.
 
     Raises:
         SafsError: if it names something that is no weight of the network, has another shape than its weight, or
@@ -65,7 +68,7 @@ def check_mask(mask: Mapping[str, Tensor], model: nn.Module, origin: str = "The 
         own = first.get(id(parameters[name]), name)
         checked[own] = kept & checked.get(own, kept)
     for name, weight in prunable.items():
-        checked.setdefault(name, torch.ones(weight.shape, dtype=torch.bool))
+        checked.setdefault(name, rest.get(name, torch.ones(weight.shape, dtype=torch.bool)))
     return {name: checked[name] for name in (*prunable, *(name for name in checked if name not in prunable))}
 
 

@@ -111,7 +111,7 @@ def load(
     """Load a checkpoint into a network, in place, and return what came of it.
 
     Weights that the network computes from others are plain parameters afterwards. The mask is the mask file's, else the
-    checkpoint's own, else inferred from the zeros in the file.
+    checkpoint's own, else inferred from the zeros in the file, as it is for layers that a given mask does not name.
 
     Args:
         model: the network.
@@ -129,8 +129,11 @@ def load(
         )
     resolved = _resolve(checkpoint, model)
     check_fits(resolved.state, model, checkpoint.source.path)
-    given, origin = _given_mask(checkpoint, resolved, mask, model)
-    zeros = infer_mask({name: resolved.state[name] for name in prunable_weights(model)}, 0.0)
+    weights = {name: resolved.state[name] for name in prunable_weights(model)}
+    zeros = infer_mask(weights, 0.0)
+    pruned = {name: infer_mask({name: weight}, min_zero_share) for name, weight in weights.items()}
+    rest = {name: found[name] for name, found in pruned.items() if found}
+    given, origin = _given_mask(checkpoint, resolved, mask, model, rest)
     model.load_state_dict(resolved.state, strict=False)
     zero_share = sparsity(zeros) if zeros else 0.0
     if given is None and zeros is not None and zero_share >= min_zero_share:
@@ -171,14 +174,14 @@ def _resolve(checkpoint: Checkpoint, model: nn.Module) -> Resolved:
 
 
 def _given_mask(
-    checkpoint: Checkpoint, resolved: Resolved, mask: Checkpoint | None, model: nn.Module
+    checkpoint: Checkpoint, resolved: Resolved, mask: Checkpoint | None, model: nn.Module, rest: Mask
 ) -> tuple[Mask | None, MaskOrigin | None]:
     """Return the mask that a file holds, checked, and how it came about."""
     names = Names(name for name, _ in model.named_parameters(remove_duplicate=False))
     if mask is not None:
         found = resolve_mask(mask.content.tensors, names, mask.source)
-        return check_mask(found, model, str(mask.source)), "file"
+        return check_mask(found, model, str(mask.source), rest=rest), "file"
     source, found = checkpoint.source, resolved.mask
     if checkpoint.content.mask:
         found = resolve_mask(checkpoint.content.mask, names, source)
-    return (check_mask(found, model, str(source)), "own") if found else (None, None)
+    return (check_mask(found, model, str(source), rest=rest), "own") if found else (None, None)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
 from safs.checkpoints import Loaded
 from safs.config.schema import Config
@@ -50,8 +51,8 @@ def untrained(config: Config) -> Problem:
     """Return the network of a config as it is initialised, with the training data, after checking that they fit.
 
     Raises:
-        SafsError: if the network has no activation site or does not return one logit per class, or if there are too
-            few examples for the folds.
+        SafsError: if the network has no activation site, has weights that cannot be trained as they are, or does not
+            return one logit per class, or if there are too few examples for the folds.
     """
     device = pick_device(config.resources.device)
     if importlib.util.find_spec("smac") is None:
@@ -59,6 +60,7 @@ def untrained(config: Config) -> Problem:
     check_test(config)
     data = load_train(config, device)
     model = make_plain(make_model(config.model.name, config.model.kwargs, seed=config.seed)).to(device)
+    _check_weights(model, config.model.name)
     sites = find_sites(model, data.shape)
     if not len(sites):
         raise SafsError(f"{config.model.name} has no activation site, so there is nothing to search.")
@@ -95,6 +97,17 @@ def pick_device(name: str) -> torch.device:
     if name == "cuda" and not available:
         raise SafsError("`resources.device: cuda` needs a GPU, and PyTorch finds none; use auto or cpu.")
     return torch.device("cuda" if name == "cuda" or (name == "auto" and available) else "cpu")
+
+
+def _check_weights(model: nn.Module, name: str) -> None:
+    for path, parameter in model.named_parameters():
+        if isinstance(parameter, UninitializedParameter):
+            raise SafsError(f"{name}: {path!r} has no shape yet; give its layer (a lazy one) its sizes in the factory.")
+        if parameter.is_floating_point() and parameter.dtype != torch.float32:
+            kind = str(parameter.dtype).removeprefix("torch.")
+            raise SafsError(f"{name}: {path!r} is {kind}, but SAFS trains in float32; call .float() in the factory.")
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise SafsError(f"{name} has no weight that is trained: none requires a gradient; call .requires_grad_().")
 
 
 def _check_logits(model: nn.Module, data: Data, config: Config) -> None:

@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -341,6 +342,27 @@ def test_a_mixed_assignment_is_found_where_no_single_operator_trains(tiny_values
     assert len(set(summary["assignment"].values())) > 1
     assert "best_single" not in {row["name"] for row in summary["rows"]}
     assert "No single operator trained at every site" in (tmp_path / "run" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ("model.double()", r"'1.weight' is float64, but SAFS trains in float32; call .float\(\)"),
+        ("model.half()", r"'1.weight' is float16"),
+        ("nn.Sequential(nn.Flatten(), nn.LazyLinear(10), nn.ReLU())", "'1.weight' has no shape yet"),
+        ("model.requires_grad_(False)", "has no weight that is trained"),
+    ],
+)
+def test_weights_that_cannot_be_trained_are_refused_at_once(change, problem, quick, tmp_path, monkeypatch):
+    network = "nn.Sequential(nn.Flatten(), nn.Linear(784, 10), nn.ReLU())"
+    (tmp_path / "odd_weights.py").write_text(
+        f"from torch import nn\ndef make():\n    model = {network}\n    return {change}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "odd_weights", raising=False)
+    with pytest.raises(SafsError, match=problem):
+        quick(model={"name": "odd_weights:make"})
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_dense_training_that_failed_is_explained_and_tried_again(quick, tmp_path, monkeypatch):

@@ -48,6 +48,19 @@ def test_every_way_to_write_a_mask(tmp_path, small, dense, name, kind, suffix):
     assert torch.equal(model[4].weight[mask["4.weight"]], state["4.weight"][mask["4.weight"]])
 
 
+def test_a_layer_that_a_mask_does_not_name_keeps_its_zeros(tmp_path, small):
+    """`torch.nn.utils.prune` on some layers, `prune.remove` on others: the zeros of the others are a mask, too."""
+    model = small(1)
+    prune.l1_unstructured(model[0], "weight", amount=0.5)
+    prune.l1_unstructured(model[4], "weight", amount=0.5)
+    prune.remove(model[4], "weight")
+    torch.save(model.state_dict(), tmp_path / "a.pt")
+    loaded = load(small(), read_checkpoint(tmp_path / "a.pt"))
+    assert loaded.mask_origin == "own"
+    assert torch.equal(loaded.mask["0.weight"], model[0].weight_mask.bool())
+    assert torch.equal(loaded.mask["4.weight"], model[4].weight != 0)
+
+
 def test_the_mask_file_goes_before_the_checkpoints_own_mask(tmp_path, small, dense):
     path, state, mask = dense
     torch.save({"state_dict": state, "mask": {name: ~kept for name, kept in mask.items()}}, path)
