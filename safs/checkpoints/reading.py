@@ -69,7 +69,7 @@ def _read_safetensors(file: BinaryIO, size: int, source: Source) -> dict[str, Te
     if not 2 <= header <= min(size - 8, LARGEST_HEADER):
         raise SafsError(f"{source} is damaged or no safetensors file: its header does not fit into it.")
     try:
-        return load(start + file.read())
+        return dict(sorted(load(start + file.read()).items()))  # their order is the library's, by chance
     except SafetensorError as error:
         raise SafsError(f"{source} is damaged or no safetensors file: {str(error).splitlines()[0]}.") from error
     except (KeyError, AssertionError, ValueError, RuntimeError, TypeError) as error:

@@ -137,7 +137,7 @@ def test_a_disk_that_fills_up_in_the_middle_is_one_line_after_the_progress(tiny_
     code, out, err = run_safs("run", tiny_yaml, "--run-dir", disk / "run")
     assert (code, out) == (2, "")
     assert err.splitlines()[-1].startswith("Error: The disk is full at ")
-    assert err.rstrip().endswith("free some space, and resume.")
+    assert err.rstrip().endswith("free some space, and run the command again (a study goes on with --resume).")
     assert "Traceback" not in err
     kinds = [json.loads(line)["kind"] for line in (disk / "run" / "journal.jsonl").read_text().splitlines()]
     assert kinds == ["inputs"]
