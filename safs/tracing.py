@@ -12,7 +12,7 @@ from typing import Any
 import torch.fx
 from torch import Tensor, nn
 from torch.fx import Graph, Node
-from torch.fx.proxy import TraceError
+from torch.fx.proxy import Proxy, TraceError
 
 from safs.recognition import is_activation, recognise
 from spaces.errors import SafsError
@@ -117,6 +117,8 @@ class _Tracer(torch.fx.Tracer):
         failed: the paths of those modules, and why.
     """
 
+    proxy_buffer_attributes = True  # else what is computed from buffers is computed now, once for all, and in place
+
     def __init__(self, kept: Collection[str] = ()) -> None:  # none: torch.fx makes one when it unpickles a graph
         super().__init__()
         self.kept = kept
@@ -163,7 +165,16 @@ def _trace_both(model: nn.Module, kept: Collection[str]) -> tuple[tuple[Graph, G
         train, evaluation = tracers[0].trace(copies[0].train()), tracers[1].trace(copies[1].eval())
     except Exception as error:
         raise SafsError(_reason(error)) from error
-    return (train, evaluation, copies[1]), tracers[0].failed | tracers[1].failed
+    assigned = {path: "its forward pass assigns its buffers" for one in copies for path in _with_assigned_buffers(one)}
+    if "" in assigned:
+        raise SafsError(assigned[""])
+    return (train, evaluation, copies[1]), tracers[0].failed | tracers[1].failed | assigned
+
+
+def _with_assigned_buffers(traced: nn.Module) -> list[str]:
+    """Return the modules that stand-ins were assigned to as buffers: graphs have no assignments."""
+    modules = traced.named_modules()
+    return [path for path, one in modules if any(isinstance(buffer, Proxy) for buffer in one._buffers.values())]
 
 
 def _reason(error: Exception) -> str:
