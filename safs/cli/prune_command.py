@@ -84,13 +84,14 @@ def prune_checkpoint(
     if isinstance(chosen, IterativeMagnitude) and protocol is not None:
         chosen.check_epochs(protocol.epochs)
     examples = _training_data(method, data)
-    network = make_model(model, parse_kwargs(kwarg), seed=0)
+    kwargs = parse_kwargs(kwarg)
+    network = make_model(model, kwargs, seed=0)
     if load_into(network, checkpoint, trust_pickle=trust_pickle, min_zero_share=min_zero_share) is not None:
         raise SafsError(
             f"The checkpoint {checkpoint} is pruned already; give a dense one, or raise --min-zero-share if its zeros "
             "are none of pruning."
         )
-    shape = shape or usual_input_shape(model) or (examples.shape if examples else None)
+    shape = shape or usual_input_shape(model, kwargs) or (examples.shape if examples else None)
     with raising():
         how = {"method": method, "scope": scope, "options": options, "seed": seed}
         mask = _mask(network, ratio, how, shape, examples, protocol)
