@@ -114,11 +114,15 @@ def _keep_names(network: nn.Module, names: set[str]) -> None:
 
 
 def _keep_order(network: nn.Module, model: nn.Module) -> None:
-    """Put tensors and submodules in the original's order, new ones last: an optimiser's state goes by that order."""
+    """Put tensors and submodules in the original's order, new ones last: an optimiser's state goes by it.
+
+    Each module keeps the version of its state dict too.
+    """
     originals = dict(model.named_modules(remove_duplicate=False))
     for name, module in network.named_modules(remove_duplicate=False):
         if name not in originals:
             continue
+        module._version = originals[name]._version  # of its state dict's layout: MNASNet reads another version's anew
         for kind in ("_parameters", "_buffers", "_modules"):
             has = getattr(module, kind)
             ordered = {key: has[key] for key in (*getattr(originals[name], kind), *has) if key in has}

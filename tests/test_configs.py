@@ -189,10 +189,10 @@ def data_name(name: str) -> str:
 @every_config
 def test_a_config_dry_runs(name: str, small_root: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At its full scale but for the images, the batch and the device that are measured."""
-    root = small_root(data_name(name))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(step_time, "ENOUGH", 0.0)
-    settings = ["model.pretrain.batch_size=4", "train.batch_size=4", f"data.root={root}", "resources.device=cpu"]
+    settings = ["model.pretrain.batch_size=4", "train.batch_size=4", f"data.root={small_root(data_name(name))}"]
+    settings += ["resources.device=cpu", "resources.threads=1"]
     flags = [flag for setting in settings for flag in ("--set", setting)]
     result = CliRunner().invoke(app, ["run", str(CONFIGS[name]), "--dry-run", "-o", "json", *flags])
     assert result.exit_code == 0, result.output

@@ -67,11 +67,18 @@ class Case:
     x: Tensor
     assignment: list[str]
 
-    def mixed(self) -> nn.Module:
-        """Return the network with the drawn operators, their factors and constants to be learned."""
-        network = apply_assignment(self.model, self.assignment, sites=self.sites, learn=True)
+    def mixed(self, *, learn: bool = True) -> nn.Module:
+        """Return the network with the drawn operators, settled on the examples and in evaluation."""
+        network = apply_assignment(self.model, self.assignment, sites=self.sites, learn=learn)
         settle_norms(network, self.x)
-        return network.eval()
+        return network
+
+
+def drawn(name, model, sites):
+    """Return operators of the paper, the same at each run. Where nothing normalises, symexp soon overflows."""
+    norms = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm)
+    normalised = any(isinstance(module, norms) for module in model.modules())
+    return random.Random(name).choices([o for o in PAPER_OPERATORS if normalised or o != "symexp"], k=sites)
 
 
 @pytest.fixture(
@@ -82,11 +89,10 @@ def case(request):
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         whole = build(name).eval()
-        model = build_for_numbers(name, whole).eval()
         x = torch.randn(EXAMPLES, *shape)
+        model = build_for_numbers(name, whole, x).eval()
     sites = find_sites(model, shape)
-    assignment = random.Random(name).choices(PAPER_OPERATORS, k=len(sites))
-    yield Case(name, whole, model, sites, x, assignment)
+    yield Case(name, whole, model, sites, x, drawn(name, model, len(sites)))
     gc.collect()  # a graph and its nodes hold each other, and with them the weights
 
 
@@ -120,8 +126,8 @@ def step(network, x, *, training, forward=None):
 
 
 def own(tensors):
-    """Return the tensors that are not those of the new activations, nor constants that the forward pass makes."""
-    return {name: tensor for name, tensor in tensors.items() if not name.startswith((ACTIVATIONS, "_tensor_constant"))}
+    """Return the tensors that are not those of the new activations."""
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith(f"{ACTIVATIONS}.")}
 
 
 def run(network, x):
@@ -174,14 +180,13 @@ def test_names_shapes_and_order_of_the_state_dict_stay(case):
 
 
 def test_the_state_dict_loads_both_ways(case):
-    network = apply_assignment(case.model, case.assignment, sites=case.sites)
-    assert list(network.state_dict()) == list(case.model.state_dict())
-    trained = {name: tensor + 1 for name, tensor in network.state_dict().items()}
-    network.load_state_dict(trained)
-    assert_equal(network.state_dict(), trained)
-    other = copy.deepcopy(case.model)
-    other.load_state_dict(network.state_dict())
-    assert_equal(other.state_dict(), trained)
+    network, other = case.mixed(learn=False), copy.deepcopy(case.model)
+    for source, target in ((other, network), (network, other)):
+        with torch.no_grad():
+            for tensor in source.state_dict().values():
+                tensor.add_(1)
+        target.load_state_dict(source.state_dict())
+        assert_equal(target.state_dict(), source.state_dict())
 
 
 @pytest.mark.parametrize("replaced", [False, True], ids=["kept", "replaced"])
@@ -194,12 +199,13 @@ def test_original_operators_put_back_are_bit_equal(case, replaced, training):
         network = apply_assignment(case.model, case.sites.original, sites=case.sites)
     assert sum(isinstance(module, Activation) for module in network.modules()) == (len(case.sites) if replaced else 0)
     expected = step(case.model, case.x, training=training)
+    assert expected.output.isfinite().all()
     assert expected.gradients["x"].any()
     assert (expected.output[0] != expected.output[1]).any()
     found = step(network, case.x, training=training)
     assert torch.equal(found.output, expected.output)
     assert_equal(found.gradients, expected.gradients)
-    assert_equal(own(found.buffers), expected.buffers)
+    assert_equal(found.buffers, expected.buffers)
 
 
 def test_factors_of_one_that_are_learned_change_nothing_but_rounding(case):
@@ -215,10 +221,6 @@ def test_factors_of_one_that_are_learned_change_nothing_but_rounding(case):
         assert {f"{ACTIVATIONS}.site{index}.{factor}" for factor in ("alpha", "beta")} <= set(found.gradients)
 
 
-def sums(network):
-    return {name: float(weight.detach().sum(dtype=torch.float64)) for name, weight in network.named_parameters()}
-
-
 def test_a_mixed_assignment_trains_a_step_and_masks_hold(case):
     network = case.mixed()
     draw = torch.Generator().manual_seed(0)
@@ -227,15 +229,17 @@ def test_a_mixed_assignment_trains_a_step_and_masks_hold(case):
         for name, weight in prunable_weights(network).items()
     }
     assert sparsity(mask) == pytest.approx(0.9, abs=0.01)
-    before = sums(network)
+    before = {name: float(weight.detach().sum(dtype=torch.float64)) for name, weight in network.named_parameters()}
     data = Data(case.x, torch.arange(EXAMPLES), CLASSES)
     protocol = Protocol(epochs=1, batch_size=EXAMPLES, optimizer="sgd", lr=0.01, schedule="constant")
     (loss,) = train(network, mask, data, torch.arange(EXAMPLES), protocol, seed=0)
     assert 0 < loss < float("inf")
     assert violations(network.state_dict(), mask) == []
-    moved = [name for name, total in sums(network).items() if total != before[name]]
-    assert any(name.endswith(".alpha") for name in moved)
-    assert any(name.endswith(".beta") for name in moved)
+    assert any(float(w.detach().sum(dtype=torch.float64)) != before[name] for name, w in network.named_parameters())
+    factors = [p for name, p in network.named_parameters() if name.endswith((".alpha", ".beta"))]
+    assert len(factors) == 2 * len(case.sites)
+    assert all(factor.grad.isfinite() for factor in factors)
+    assert any(factor.grad for factor in factors)
 
 
 def pickled(network):

@@ -40,8 +40,8 @@ def build(name: str) -> nn.Module:
         return _build(name).to("meta")
 
 
-def build_for_numbers(name: str, network: nn.Module) -> nn.Module:
-    """Return what stands for a network where its numbers are looked at.
+def build_for_numbers(name: str, network: nn.Module, x: Tensor) -> nn.Module:
+    """Return what stands for a network where its numbers are looked at, settled on some examples.
 
     That is the network itself but for two kinds: one that is too large is `thin`, and one with auxiliary classifiers,
     which run in training only, is built without them.
@@ -51,7 +51,7 @@ def build_for_numbers(name: str, network: nn.Module) -> nn.Module:
     elif name in _AUXILIARY:
         network = _build(name, aux_logits=False)
     _draw_zeros(network)
-    settle_norms(network, torch.randn(EXAMPLES, *input_shape(name)))
+    settle_norms(network, x)
     return network
 
 
@@ -123,12 +123,14 @@ def _draw_zeros(network: nn.Module) -> None:
 @torch.no_grad()
 def settle_norms(network: nn.Module, x: Tensor) -> None:
     """Give batch norms the statistics of a batch: with those of no data a deep network gives all but zero, or NaN."""
+
+    def settle(norm: nn.Module, inputs: tuple[Tensor]) -> None:
+        dims = [dim for dim in range(inputs[0].ndim) if dim != 1]
+        norm.running_mean.copy_(inputs[0].mean(dims))
+        norm.running_var.copy_(inputs[0].var(dims, unbiased=False))
+
     norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = 1.0
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)
-        network.train()(x)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
+    hooks = [norm.register_forward_pre_hook(settle) for norm in norms]
+    network.eval()(x)
+    for hook in hooks:
+        hook.remove()
