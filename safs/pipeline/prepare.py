@@ -60,10 +60,10 @@ def untrained(config: Config) -> Problem:
     check_test(config)
     data = load_train(config, device)
     model = make_plain(make_model(config.model.name, config.model.kwargs, seed=config.seed)).to(device)
-    _check_weights(model, config.model.name)
     sites = find_sites(model, data.shape)
     if not len(sites):
         raise SafsError(f"{config.model.name} has no activation site, so there is nothing to search.")
+    _check_weights(model, config.model.name)
     _check_logits(model, data, config)
     if config.prune is not None and not prunable_weights(model):
         raise SafsError(f"{config.model.name} has no linear or convolution layer, so there is nothing to prune.")
