@@ -215,7 +215,8 @@ class _Watch(TorchFunctionMode):
         self._see_products(name, args, result)
         recognised = _recognise_function(func, args, kwargs)
         if recognised is not None and self._runs_python() and isinstance(result, Tensor):
-            self._note(PythonCall(self.stack[-1][0], name, recognised, _shape(result)), args[0], result)
+            x = args[0] if args else kwargs["input"]
+            self._note(PythonCall(self.stack[-1][0], name, recognised, _shape(result)), x, result)
         return result
 
     def _runs_python(self) -> bool:

@@ -20,8 +20,10 @@ from safs.checkpoints import check_fits
 from safs.files import to_json, write_atomically
 from safs.masks import Mask, check_mask, violations
 from safs.models.registry import make_model
+from safs.plain import make_plain
 from safs.sites import Site, Sites, find_sites
 from safs.surgery import ACTIVATIONS, SiteChoice, apply_assignment
+from safs.tracing import check_tensors, unwrap
 from safs.trial import Problem
 from spaces.activation import Value
 from spaces.errors import SafsError
@@ -140,7 +142,7 @@ def _fill(
         source, path: where the activations, and the weights, come from.
         call: how to pass a network that is not built by its name.
     """
-    model = copy.deepcopy(model) if model is not None else _make_model(source, call, activations)
+    model = _plain_copy(model) if model is not None else _make_model(source, call, activations)
     check_fits(weights, model, path)
     model.load_state_dict(weights, strict=False)
     sites = find_sites(model, activations.input_shape)
@@ -148,6 +150,12 @@ def _fill(
         names, own = list(activations.names), list(sites.names)
         raise SafsError(f"{source} is of a network with the sites {names}, but this one has {own}.")
     return model, sites
+
+
+def _plain_copy(model: nn.Module) -> nn.Module:
+    model = unwrap(model)
+    check_tensors(model)
+    return make_plain(copy.deepcopy(model))
 
 
 def describe_activations(

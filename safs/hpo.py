@@ -1,17 +1,18 @@
-"""SMAC by ask and tell over the stage-2 space. Its files go to a temporary folder: our journal is the truth."""
+"""SMAC by ask and tell over the stage-2 space. The files that it writes are thrown away: our journal is the truth."""
 
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safs.files import temporary_folder
 from safs.protocol import Protocol
 from spaces.hyperparameters import hyperparameter_space
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ConfigSpace import Configuration, ConfigurationSpace
     from smac import HyperparameterOptimizationFacade
     from smac.acquisition.maximizer import LocalAndSortedRandomSearch
@@ -53,16 +54,16 @@ class SmacSearch:
 
 
 @contextlib.contextmanager
-def smac_search(seed: int, trials: int, vanilla: Protocol) -> Iterator[SmacSearch]:
-    """Give a search of at most `trials` proposals, which leaves nothing behind."""
+def smac_search(seed: int, trials: int, vanilla: Protocol, folder: Path) -> Iterator[SmacSearch]:
+    """Give a search of at most `trials` proposals. What SMAC writes is in `folder` until the end, then gone."""
     from smac import HyperparameterOptimizationFacade, Scenario
     from smac.initial_design import SobolInitialDesign
 
     space = hyperparameter_space(seed)
-    with tempfile.TemporaryDirectory(prefix="safs-smac-") as folder:
+    with temporary_folder(folder / "smac") as temporary:
         scenario = Scenario(
             space,
-            output_directory=Path(folder),
+            output_directory=temporary,
             deterministic=True,
             n_trials=trials,
             seed=seed,

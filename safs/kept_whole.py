@@ -1,4 +1,4 @@
-"""What people are told of modules that torch.fx cannot trace."""
+"""What people are told of modules that torch.fx cannot trace, or traces otherwise than they are trained."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ _SHOWN = 3
 
 
 def warnings_of(sites: Sites, *, run: bool) -> list[str]:
-    """Return one sentence each on what is kept whole, what cannot be replaced there, and what is not known.
+    """Return one sentence each on what is left out, kept whole, cannot be replaced, and is not known.
 
     Args:
         sites: what was found in the network.
         run: whether it was found by a run of an example.
     """
     kept = sites.parts.kept
+    warnings = [_evaluated(path) for path in sites.parts.evaluated]
     if not kept:
-        return []
+        return warnings
     reasons = [f"{path or 'the network itself'}: {reason}" for path, reason in kept.items()]
-    warnings = [
+    warnings += [
         f"torch.fx does not trace {_count(len(kept), 'module')} ({_first(reasons)}); kept whole, only the activation "
         "modules within are sites."
     ]
@@ -31,6 +32,14 @@ def warnings_of(sites: Sites, *, run: bool) -> list[str]:
             "a run: give the shape of the input."
         )
     return warnings
+
+
+def _evaluated(path: str) -> str:
+    subject = f"Module {path}" if path else "The network"
+    return (
+        f"{subject} calls something else in training (an auxiliary classifier, say), which is left out: it is trained "
+        "as it is evaluated."
+    )
 
 
 def _first(texts: list[str]) -> str:

@@ -28,21 +28,28 @@ class Parts:
     Attributes:
         graphs: the graphs of the modules that are traced, by their paths; that of the network itself is "".
         kept: the paths of the modules that are kept whole, and why.
+        evaluated: the paths of the modules that call something else in training, and are taken as in evaluation.
     """
 
     graphs: Mapping[str, Graph]
     kept: Mapping[str, str]
+    evaluated: tuple[str, ...] = ()
 
     def without_inner_graphs(self) -> Parts:
         """Return the parts with everything inside the modules that are kept whole left as it is."""
-        return Parts({path: graph for path, graph in self.graphs.items() if not path}, self.kept)
+        return Parts(
+            {path: graph for path, graph in self.graphs.items() if not path},
+            self.kept,
+            tuple(path for path in self.evaluated if not any(_is_within(path, kept) for kept in self.kept)),
+        )
 
 
 def find_parts(model: nn.Module) -> Parts:
     """Return the parts of a network; it is not changed."""
     finder = _Finder()
     finder.explore("", model)
-    return Parts(finder.graphs, {path: finder.kept[path] for path, _ in model.named_modules() if path in finder.kept})
+    kept = {path: finder.kept[path] for path, _ in model.named_modules() if path in finder.kept}
+    return Parts(finder.graphs, kept, tuple(finder.evaluated))
 
 
 class _Finder:
@@ -51,6 +58,7 @@ class _Finder:
     def __init__(self) -> None:
         self.graphs: dict[str, Graph] = {}
         self.kept: dict[str, str] = {}
+        self.evaluated: list[str] = []
         self._seen: set[nn.Module] = set()
 
     def explore(self, path: str, module: nn.Module) -> None:
@@ -74,12 +82,17 @@ class _Finder:
             self._explore_within(path, module)
             return
         self.graphs[path] = traced.graph
+        self.evaluated += [_join(path, name) if name else path for name in traced.evaluated]
         for name in traced.kept:
             self._explore_within(_join(path, name), module.get_submodule(name))
 
     def _explore_within(self, path: str, module: nn.Module) -> None:
         for name, child in module.named_children():
             self.explore(_join(path, name), child)
+
+
+def _is_within(path: str, outer: str) -> bool:
+    return not outer or f"{path}.".startswith(f"{outer}.")
 
 
 def _join(path: str, name: str) -> str:

@@ -124,6 +124,14 @@ _METHODS: dict[str, str] = {
     "tanh_": "tanh",
 }
 
+_CLAMPS = {
+    getattr(owner, name)
+    for owner in (torch, Tensor)
+    for name in ("clamp", "clamp_", "clip", "clip_", "clamp_min", "clamp_min_")
+}
+_BOUNDS: dict[tuple[Any, Any], str] = {(0, None): "relu", (0, 6): "relu6"}
+"""What a clamp is by its least and greatest value. With others it keeps numbers in a range that something needs."""
+
 
 def recognise(node: Node, modules: Mapping[str, nn.Module]) -> Recognised | None:
     """Return what activation function a graph's node calls, or None if it calls none.
@@ -139,8 +147,8 @@ def recognise(node: Node, modules: Mapping[str, nn.Module]) -> Recognised | None
         return _functional_prelu(node, modules)
     if node.op == "call_function":
         return recognise_function(node.target, node.args, node.kwargs)
-    if node.op == "call_method" and node.target in _METHODS:
-        return Recognised(_METHODS[str(node.target)])
+    if node.op == "call_method":
+        return recognise_function(getattr(Tensor, str(node.target), None), node.args, node.kwargs)
     return None
 
 
@@ -149,7 +157,13 @@ def recognise_function(function: Any, args: Sequence[Any], kwargs: Mapping[str, 
     name = getattr(function, "__name__", "")
     if name in _METHODS and function is getattr(Tensor, name):
         return Recognised(_METHODS[name])
-    if not isinstance(function, Hashable) or function not in _FUNCTIONS:
+    if not isinstance(function, Hashable):
+        return None
+    if function in _CLAMPS:
+        bounds = dict(zip(("min", "max"), args[1:], strict=False)) | dict(kwargs)
+        clamped = _BOUNDS.get((bounds.get("min"), bounds.get("max")))
+        return Recognised(clamped) if clamped else None
+    if function not in _FUNCTIONS:
         return None
     operator, arguments = _FUNCTIONS[function]
     given = dict(zip((name for name, _ in arguments), args[1:], strict=False)) | dict(kwargs)

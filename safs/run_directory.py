@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import difflib
-import re
 from pathlib import Path
 
 from safs.config.schema import Config
-from safs.files import write_atomically
+from safs.files import is_leftover, remove_leftovers, write_atomically
 from safs.journal import Journal
 from safs.spec import TrialSpec
 from spaces.errors import SafsError
 
 _CONFIG = "config.yaml"
 _JOURNAL = "journal.jsonl"
-_LEFTOVER = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
-"""What `write_atomically` leaves of a file when the process is killed."""
 
 
 def open_run_directory(folder: Path, config: Config, *, resume: bool) -> Journal:
@@ -35,7 +32,7 @@ def open_run_directory(folder: Path, config: Config, *, resume: bool) -> Journal
         _check(folder, text, resume)  # again: another process may have begun here before this one held the journal
         if not (folder / _CONFIG).exists():
             write_atomically(folder / _CONFIG, text)
-        _remove_leftovers(folder)
+        remove_leftovers(folder)
     except BaseException:
         journal.close()
         raise
@@ -63,13 +60,7 @@ def _check(folder: Path, text: str, resume: bool) -> None:
 
 def _holds_nothing(path: Path) -> bool:
     """Return whether a file is all that a process left that was killed before it had written anything."""
-    return bool(_LEFTOVER.fullmatch(path.name)) or (path.name == _JOURNAL and path.stat().st_size == 0)
-
-
-def _remove_leftovers(folder: Path) -> None:
-    for path in folder.rglob(".*.tmp"):
-        if _LEFTOVER.fullmatch(path.name) and path.is_file():
-            path.unlink()
+    return is_leftover(path) or (path.name == _JOURNAL and path.stat().st_size == 0)
 
 
 def _difference(recorded: str, now: str) -> str:

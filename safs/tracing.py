@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,10 +34,13 @@ class Trace:
     Attributes:
         graph: its calls; a module that is kept whole is one call.
         kept: the paths of the modules within whose own forward pass had to be kept whole, and why.
+        evaluated: the paths of the modules that call something else in training, and are taken as in evaluation; the
+            module itself is "".
     """
 
     graph: Graph
     kept: Mapping[str, str]
+    evaluated: tuple[str, ...]
 
 
 def trace(model: nn.Module) -> Trace:
@@ -48,7 +51,8 @@ def trace(model: nn.Module) -> Trace:
     `F.dropout(x, training=self.training)` would keep the mode it was traced in. The network is therefore traced
     in both modes, and flags that differ are read from the module when it runs. A module within that calls something
     else in training (stochastic depth) is kept whole, unless it calls activation functions that are no modules. The
-    network itself, and such a module, are taken as they are in evaluation (auxiliary classifiers are left out).
+    network itself, and such a module, are taken as they are in evaluation (auxiliary classifiers are left out), and
+    named in `evaluated`.
 
     Raises:
         SafsError: if the forward pass of the network itself cannot be traced: the reason.
@@ -58,7 +62,8 @@ def trace(model: nn.Module) -> Trace:
     }
     while True:
         (train, evaluation, copied), failed = _trace_both(model, kept)
-        failed = failed or _changing_with_the_mode(train, evaluation, copied)
+        changing = _changing_with_the_mode(train, evaluation)
+        failed = failed or _without_functions(changing, (train, evaluation), copied)
         if not failed:
             break
         kept |= failed
@@ -72,7 +77,7 @@ def trace(model: nn.Module) -> Trace:
     for node in evaluation.nodes:
         if node.op == "get_attr" and not hasattr(model, str(node.target)) and hasattr(copied, str(node.target)):
             node.meta[CONSTANT] = getattr(copied, str(node.target))
-    return Trace(evaluation, {path: reason for path, reason in kept.items() if path in called})
+    return Trace(evaluation, {path: reason for path, reason in kept.items() if path in called}, _outermost(changing))
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -184,16 +189,26 @@ def _reason(error: Exception) -> str:
     return f"its forward pass does not take stand-ins for tensors and their sizes ({reason})"
 
 
-def _changing_with_the_mode(train: Graph, evaluation: Graph, model: nn.Module) -> dict[str, str]:
-    """Return the modules that call something else in training, where keeping them whole hides no activation call."""
-    modules = dict(model.named_modules())
+def _changing_with_the_mode(train: Graph, evaluation: Graph) -> set[str]:
+    """Return the modules that call something else in training, or are called in training alone."""
     calls = [_calls(graph) for graph in (train, evaluation)]
-    changing = {path for path in calls[0].keys() | calls[1].keys() if path and calls[0].get(path) != calls[1].get(path)}
-    for graph in (train, evaluation):
+    return {path for path in calls[0].keys() | calls[1].keys() if calls[0].get(path) != calls[1].get(path)}
+
+
+def _without_functions(changing: Collection[str], graphs: Iterable[Graph], model: nn.Module) -> dict[str, str]:
+    """Return those of the modules within where keeping them whole hides no activation call."""
+    modules, found = dict(model.named_modules()), {path for path in changing if path}
+    for graph in graphs:
         for node in graph.nodes:
             if node.op in ("call_function", "call_method") and recognise(node, modules) is not None:
-                changing -= {path for path in changing if f"{caller(node)}.".startswith(f"{path}.")}
-    return dict.fromkeys(changing, "it calls something else in training")
+                found -= {path for path in found if f"{caller(node)}.".startswith(f"{path}.")}
+    return dict.fromkeys(found, "it calls something else in training")
+
+
+def _outermost(paths: Collection[str]) -> tuple[str, ...]:
+    """Return those paths that lie inside no other of them, sorted."""
+    within = {path for path in paths for outer in paths if path != outer and f"{path}.".startswith(outer and f"{outer}.")}
+    return tuple(sorted(set(paths) - within))
 
 
 def _calls(graph: Graph) -> dict[str, list[tuple[str, str]]]:

@@ -31,7 +31,6 @@ _SHAPE_ONLY: set[Any] = {
     "unflatten", "permute", "transpose", "contiguous", "repeat",
 }  # fmt: skip
 _SHAPE_ONLY_MODULES = (nn.Flatten, nn.Unflatten, nn.Identity, nn.Upsample, nn.modules.dropout._DropoutNd)
-_SPLITS: set[Any] = {torch.chunk, torch.split, torch.unbind, torch.tensor_split, "chunk", "split", "unbind"}
 _GATING = {"sigmoid", "hardsigmoid"}
 
 Modules = Mapping[str, nn.Module]
@@ -77,15 +76,13 @@ def hard_sigmoid_input(node: Node, modules: Modules) -> Node | None:
 def gate(node: Node, recognised: Recognised, modules: Modules) -> str | None:
     """Return the name of the gate that an activation function's call is, or None if it is an activation.
 
-    A gate is a sigmoid, or hard sigmoid, that multiplies another tensor, and the swish of a gated linear unit
-    (SwiGLU), which multiplies the other half of what one layer, or two of one input, computed.
+    A gate is a sigmoid, or hard sigmoid, that multiplies another tensor. The swish, ReLU or GELU of a gated linear
+    unit (SwiGLU, ReGLU, GEGLU) is an activation, and may be another one.
     """
     if hard_sigmoid_input(node, modules) is not None:
         return "hardsigmoid" if _multiplies(node, modules) else None  # relu6(x + 3)/6, written out
     if recognised.operator in _GATING:
         return recognised.operator if _multiplies(node, modules) else None
-    if recognised.operator == "swish" and _multiplies_its_other_half(node, modules):
-        return "swish"
     return None
 
 
@@ -120,29 +117,10 @@ def _multiplies(node: Node, modules: Modules) -> bool:
     return False
 
 
-def _multiplies_its_other_half(node: Node, modules: Modules) -> bool:
-    source = source_of(node, modules)
-    for user in node.users:
-        other = _other_operand(user, node) if _is_call(user) and user.target in _PRODUCTS else None
-        if other is not None and other is not source and _origin(other, modules) is not None:
-            return _origin(other, modules) is _origin(source, modules)
-    return False
-
-
 def source_of(node: Node, modules: Modules) -> Node:
     """Return the tensor that an activation is applied to; for x·σ(x), written out, it is x."""
     written = written_out(node, modules)
     return written[0] if written else node.all_input_nodes[0]
-
-
-def _origin(node: Node, modules: Modules) -> Node | None:
-    """Return what a tensor is a part of, or what a linear layer made it from; None if it is neither."""
-    if node.op == "call_function" and node.target is operator.getitem:
-        parts = node.all_input_nodes[0]
-        return parts if _is_call(parts) and parts.target in _SPLITS else None
-    if node.op == "call_module" and isinstance(modules.get(str(node.target)), nn.Linear):
-        return node.all_input_nodes[0]
-    return None
 
 
 def _is_call(node: Node) -> bool:

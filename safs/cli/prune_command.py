@@ -101,7 +101,7 @@ def prune_checkpoint(
         save_checkpoint(out, network, mask)
     kept = described["mask"]
     typer.echo(f"{out}: {kept['nonzero']:,} of {kept['total']:,} weights kept, sparsity {100 * kept['sparsity']:.2f} %")
-    for warning in _warnings(described):
+    for warning in described["warnings"]:
         typer.echo(f"Warning: {warning}", err=True)
 
 
@@ -186,12 +186,3 @@ def _train(observer: Observer, spec: TrialSpec, problem: Problem) -> Mapping[str
         cause = (outcome.traceback or "").strip().splitlines()[-1:]
         raise SafsError(f"Training the network {spec.network!r} failed: {' '.join(cause)}; change --train.")
     return trained
-
-
-def _warnings(described: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with a pruned network, emptied layers included where connectivity is not known."""
-    warnings = list(described["warnings"])
-    for layer in described["mask"]["layers"]:
-        if not layer["nonzero"] and not any(f" {layer['name']} " in warning for warning in warnings):
-            warnings.append(f"Layer {layer['name']} has lost all of its weights: the signal is cut there.")
-    return warnings

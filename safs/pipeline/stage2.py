@@ -40,7 +40,7 @@ def tune(config: Config, assignment: Assignment, arm: str, runner: Runner, obser
     """
     observer.phase(f"stage 2, {arm}", config.stage2.trials * config.stage2.folds)
     best: Stage2 | None = None
-    with smac_search(config.seed, config.stage2.trials, config.train) as search:
+    with smac_search(config.seed, config.stage2.trials, config.train, runner.folder) as search:
         for _ in range(config.stage2.trials):
             hyperparameters = search.ask()
             if hyperparameters is None:

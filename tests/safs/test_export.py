@@ -6,6 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
+from torch.nn.utils.parametrize import is_parametrized
 
 from safs.data.dataset import Data
 from safs.export import load_best, write_best
@@ -101,6 +103,15 @@ def test_round_trip_of_a_network_of_ones_own(tmp_path, names, learn, per_channel
     torch.testing.assert_close(loaded(x), network(x), rtol=1e-5, atol=1e-6)
     assert all(torch.equal(tensor, before[name]) for name, tensor in mine.state_dict().items())
     assert (mine.training, mine.features[1].training) == (True, False)
+
+
+@pytest.mark.parametrize("wrapper", [lambda model: model, nn.DataParallel])
+def test_a_network_with_computed_weights_and_a_wrapper_is_filled_like_the_plain_one(best, wrapper):
+    mine = LeNet5()
+    weight_norm(mine.fc1)
+    x = torch.randn(5, 1, 28, 28)
+    assert torch.equal(load_best(best, wrapper(mine))(x), load_best(best)(x))
+    assert is_parametrized(mine.fc1)
 
 
 def test_own_operators_are_described_with_their_constants(tmp_path):

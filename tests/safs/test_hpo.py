@@ -4,6 +4,7 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ def cost_of(hyperparameters):
 def play(seed, trials, vanilla=VANILLA, cost=cost_of):
     """Return the configurations of a whole search."""
     asked = []
-    with smac_search(seed, trials, vanilla) as search:
+    with tempfile.TemporaryDirectory() as folder, smac_search(seed, trials, vanilla, Path(folder)) as search:
         for _ in range(trials):
             asked.append(search.ask())
             search.tell(cost(asked[-1]))
@@ -111,8 +112,7 @@ def interrupt(_):
     raise KeyboardInterrupt
 
 
-def test_it_cleans_up_after_an_interruption(tmp_path, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with pytest.raises(KeyboardInterrupt), smac_search(0, 5, VANILLA) as search:
+def test_it_cleans_up_after_an_interruption(tmp_path):
+    with pytest.raises(KeyboardInterrupt), smac_search(0, 5, VANILLA, tmp_path) as search:
         interrupt(search.ask())
     assert list(tmp_path.iterdir()) == []

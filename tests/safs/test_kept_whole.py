@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torchvision.ops import StochasticDepth
 
 from safs.connectivity import connectivity
 from safs.data.dataset import Data
@@ -493,3 +494,65 @@ def test_optional_arguments_keep_their_defaults():
 def test_sites_travel_without_the_network(made):
     _, sites, _ = made("whole")
     assert pickle.loads(pickle.dumps(sites)) == sites
+
+
+class Noisy(nn.Module):
+    """Adds noise in training, after a function."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc, self.noise = nn.Linear(6, 6), nn.Dropout(0.5)
+
+    def forward(self, x):
+        x = F.relu(F.dropout(self.fc(x), 0.1, self.training))
+        return self.noise(x) if self.training else x
+
+
+class Around(nn.Module):
+    """Has something inside that changes with the mode; in training it calls something more itself, if that is wanted."""
+
+    def __init__(self, inner, *, auxiliary):
+        super().__init__()
+        self.inner, self.auxiliary = inner, nn.Linear(6, 3) if auxiliary else None
+
+    def forward(self, x):
+        x = self.inner(x)
+        if self.training and self.auxiliary is not None:
+            return torch.relu(self.auxiliary(x))
+        return x
+
+
+class Untraced(nn.Module):
+    """Cannot be traced itself."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        return self.inner(x) if x.shape[0] < 1000 else x
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        (Plain(), []),
+        (Noisy(), [""]),
+        (nn.Sequential(Plain(), Noisy()), ["1"]),
+        (Around(Plain(), auxiliary=True), [""]),
+        (Around(Noisy(), auxiliary=True), [""]),
+        (Around(Noisy(), auxiliary=False), ["inner"]),
+        (Untraced(Noisy()), ["inner"]),
+    ],
+)
+def test_what_is_left_out_of_training_is_said(model, expected):
+    sites = find_sites(model, (6,))
+    assert list(sites.parts.evaluated) == expected
+    left_out = [warning for warning in describe("x", model, sites, None, (6,))["warnings"] if "left out" in warning]
+    subjects = [f"Module {path} " if path else "The network " for path in expected]
+    assert [warning[: len(subject)] for warning, subject in zip(left_out, subjects, strict=True)] == subjects
+
+
+def test_what_stays_python_code_is_not_said_to_be_left_out():
+    assert find_sites(Untraced(Noisy())).parts.evaluated == ()
+    assert find_sites(nn.Sequential(Noisy(), StochasticDepth(0.5, "row")), (6,)).parts.evaluated == ("0",)

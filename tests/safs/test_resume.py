@@ -62,20 +62,28 @@ def check_equal(folder, reference):
         assert ours == theirs
 
 
+def paths(folder):
+    return {path.relative_to(folder) for path in folder.rglob("*")}
+
+
 def test_sigkill_at_any_point_changes_nothing(tiny_yaml, tiny_study, tmp_path, start_safs, run_safs):
     """One study, killed once in every step and resumed each time by another process with other string hashes."""
-    folder = tmp_path / "run"
-    process = start_safs("run", tiny_yaml, "--run-dir", folder, PYTHONHASHSEED="1")
+    folder, temporary = tmp_path / "run", tmp_path / "temporary"
+    temporary.mkdir()
+    process = start_safs("run", tiny_yaml, "--run-dir", folder, PYTHONHASHSEED="1", TMPDIR=str(temporary))
     for number, (phase, count) in enumerate([*POINTS, ("test", 1)]):
         code, _, err = end_at(process, folder, phase, count, signal.SIGKILL)
         assert code == -signal.SIGKILL, err
         assert not (folder / "summary.json").exists()
-        process = start_safs("run", tiny_yaml, "--run-dir", folder, "--resume", PYTHONHASHSEED=str(number + 2))
+        environment = {"PYTHONHASHSEED": str(number + 2), "TMPDIR": str(temporary)}
+        process = start_safs("run", tiny_yaml, "--run-dir", folder, "--resume", **environment)
     out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
     assert "Report: " in out
     assert err.count("known already") >= 30
     check_equal(folder, tiny_study)
+    assert paths(folder) == paths(tiny_study)
+    assert paths(temporary) == set()
 
 
 @pytest.mark.parametrize("keep", [0.1, 0.4, 0.7, 0.9])
@@ -161,19 +169,34 @@ def test_interrupted_studies_say_how_to_go_on_and_that_works(tiny_yaml, tiny_stu
     check_equal(folder, tiny_study)
 
 
-def killed_while_writing(path):
-    """Write a file in a process that is killed before the file has its name."""
-    code = (
-        "import os, pathlib, signal, sys\n"
-        "from safs.files import write_atomically\n"
-        "os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "write_atomically(pathlib.Path(sys.argv[1]), 'seed: 0')"
-    )
+def killed(path, code):
+    """Run code in a process that kills itself, and return what it left of `path`, whose name it was to have."""
+    code = f"import os, pathlib, signal, sys\nfrom safs import files\npath = pathlib.Path(sys.argv[1])\n{code}"
     done = subprocess.run([sys.executable, "-c", code, path], cwd=ROOT, check=False)
     assert done.returncode == -signal.SIGKILL
     assert not path.exists()
     (leftover,) = path.parent.glob(f".{path.name}.*.tmp")
     return leftover
+
+
+def killed_while_writing(path):
+    """Write a file in a process that is killed before the file has its name."""
+    return killed(
+        path,
+        "os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "files.write_atomically(path, 'seed: 0')",
+    )
+
+
+def killed_while_in_a_folder(path):
+    """Write into a temporary folder in a process that is killed; return the folder and the file."""
+    folder = killed(
+        path,
+        "with files.temporary_folder(path) as folder:\n"
+        "    (folder / 'file').touch()\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)",
+    )
+    return [folder, folder / "file"]
 
 
 @pytest.mark.parametrize("resume", [False, True])
@@ -211,6 +234,7 @@ def test_leftovers_are_removed_on_resume_and_nothing_else(finished, tiny_yaml, c
     mine = finished / ".mine.tmp"
     mine.write_text("mine")
     leftovers = [killed_while_writing(finished / name) for name in ("new.json", "trials/a/network.safetensors")]
+    leftovers += killed_while_in_a_folder(finished / "smac")
     before = snapshot(finished).keys() - set(map(str, leftovers))
     assert call_safs("run", tiny_yaml, "--run-dir", finished, "--resume")[0] == 0
     assert snapshot(finished).keys() == before

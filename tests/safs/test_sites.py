@@ -57,6 +57,7 @@ def test_googlenet_calls_functions():
     assert len(sites) == 57
     assert sites.names[0] == "conv1.relu"
     assert set(sites.original) == {"relu"}
+    assert sites.parts.evaluated == ("",)  # its auxiliary classifiers are called in training alone
 
 
 @pytest.mark.parametrize(
@@ -264,12 +265,16 @@ GATES = [
     ("hardswish as timm writes it", lambda n, x: x.mul(F.relu6(x + 3.0).div_(6.0)), [("hardswish", "hardswish")], []),
     ("a gated linear unit", lambda n, x: F.glu(n.fc(x), 0), [], ["glu"]),
     ("a gated linear unit, written out", lambda n, x: glu(n.fc(x), torch.sigmoid), [], ["sigmoid"]),
-    ("SwiGLU of halves", lambda n, x: glu(n.fc(x), F.silu), [], ["swish"]),
-    ("SwiGLU of two layers", lambda n, x: F.silu(n.fc(x)) * n.fc(x), [], ["swish"]),
+    ("SwiGLU of halves", lambda n, x: glu(n.fc(x), F.silu), [("silu", "swish")], []),
+    ("SwiGLU of two layers", lambda n, x: F.silu(n.fc(x)) * n.fc(x), [("silu", "swish")], []),
     ("GEGLU", lambda n, x: glu(n.fc(x), F.gelu), [("gelu", "gelu")], []),
     ("swish times a gate", lambda n, x: squeezed(n, F.silu(n.fc(x))), [("silu", "swish")], ["sigmoid"]),
     ("softmax", lambda n, x: torch.softmax(n.fc(x), -1) @ x, [], []),
     ("gelu by partial", lambda n, x: partial(F.gelu, approximate="tanh")(n.fc(x)), [("gelu", "gelu_tanh")], []),
+    ("relu as a clamp", lambda n, x: torch.clamp(n.fc(x), min=0), [("clamp", "relu")], []),
+    ("relu as a method that clamps", lambda n, x: n.fc(x).clamp_min_(0.0), [("clamp_min_", "relu")], []),
+    ("relu6 as a clamp", lambda n, x: n.fc(x).clip(0, 6), [("clip", "relu6")], []),
+    ("numbers kept in a range", lambda n, x: torch.sqrt(n.fc(x).clamp(min=1e-6)).clamp(max=9).clamp(0, x.sum()), [], []),
     ("relu times something", lambda n, x: x * F.relu(n.fc(x)), [("relu", "relu")], []),
 ]
 
