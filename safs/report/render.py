@@ -134,13 +134,16 @@ def _settings(run: Run) -> list[dict[str, str]]:
         values = [text.setting(arm[name]) if name in arm else text.NONE for arm in arms]
         if name == "scale_lr":
             values[0] = text.NONE
+        if set(values) == {text.NONE}:
+            continue
         lines.append({"title": title, "vanilla": values[0], "safs": values[1], "stage2": values[2]})
     return lines
 
 
 def _active(protocol: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what is zero because the optimiser has no use for it."""
-    return {name: value for name, value in protocol.items() if value or name not in ("momentum", "weight_decay")}
+    """Leave out what is zero, or nothing, because the optimiser or the schedule has no use for it."""
+    optional = ("momentum", "weight_decay", "restart_period")
+    return {name: value for name, value in protocol.items() if value or name not in optional}
 
 
 def _validation(run: Run) -> dict[str, str]:

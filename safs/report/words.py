@@ -45,6 +45,7 @@ SETTINGS: Mapping[str, str] = {
     "optimizer": "Optimiser",
     "lr": "Learning rate of the weights",
     "schedule": "Learning-rate schedule",
+    "restart_period": "Epochs between restarts of the learning rate",
     "momentum": "Momentum",
     "weight_decay": "Weight decay",
     "scale_lr": "Learning rate of α and β, × that of the weights",
