@@ -16,14 +16,19 @@ Mask = dict[str, Tensor]
 SMALLEST_ZERO_SHARE = 0.01
 """The share of zeros among the prunable weights from which on a network counts as pruned, where nobody says another."""
 
-_PRUNABLE = (nn.Linear, nn.modules.conv._ConvNd)
+_PRUNABLE: tuple[tuple[type[nn.Module] | tuple[type[nn.Module], ...], tuple[str, ...]], ...] = (
+    ((nn.Linear, nn.modules.conv._ConvNd), ("weight",)),
+    (nn.MultiheadAttention, ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")),
+)
+"""Kinds of layers, and the names of their weights; what an attention projects its output by is a linear layer."""
 
 
 def prunable_weights(model: nn.Module) -> dict[str, Tensor]:
-    """Return the weights that pruning may remove, by state-dict name: those of linear and convolution layers.
+    """Return the weights that pruning may remove, by state-dict name.
 
-    A weight that several layers share stands there once, under the name of the first. A weight that a layer
-    computes (`torch.nn.utils.parametrizations`) is no parameter, and left out.
+    These are the weights of linear and convolution layers, and the projections of `nn.MultiheadAttention`. A weight
+    that several layers share stands there once, under the name of the first. A weight that a layer computes
+    (`torch.nn.utils.parametrizations`) is no parameter, and left out.
 
     Raises:
         SafsError: if a layer holds a weight that was computed from others, such as one of `nn.utils.weight_norm`.
@@ -32,11 +37,13 @@ def prunable_weights(model: nn.Module) -> dict[str, Tensor]:
     parameters = dict(model.named_parameters(remove_duplicate=False))
     weights: dict[str, Tensor] = {}
     seen: set[int] = set()
-    for name, module in model.named_modules():
-        weight = parameters.get(f"{name}.weight" if name else "weight")
-        if isinstance(module, _PRUNABLE) and weight is not None and id(weight) not in seen:
-            seen.add(id(weight))
-            weights[f"{name}.weight" if name else "weight"] = weight
+    for path, module in model.named_modules():
+        for own in (own for kinds, names in _PRUNABLE if isinstance(module, kinds) for own in names):
+            name = f"{path}.{own}" if path else own
+            weight = parameters.get(name)
+            if weight is not None and id(weight) not in seen:
+                seen.add(id(weight))
+                weights[name] = weight
     return weights
 
 
@@ -51,7 +58,7 @@ def check_mask(
         mask: a tensor of 0 and 1 for each weight, by state-dict name.
         model: the network.
         origin: what errors are about.
-        rest: the boolean masks of weights that `mask` does not name; one that neither names is kept whole.
+        rest: the boolean masks of weights that `mask` does not name; a prunable one that neither names is kept whole.
 
     Raises:
         SafsError: if it names something that is no weight of the network, has another shape than its weight, or
@@ -67,8 +74,10 @@ def check_mask(
         kept = as_mask(tensor, name, parameters[name].shape, origin)
         own = first.get(id(parameters[name]), name)
         checked[own] = kept & checked.get(own, kept)
+    for name, kept in rest.items():
+        checked.setdefault(name, kept)
     for name, weight in prunable.items():
-        checked.setdefault(name, rest.get(name, torch.ones(weight.shape, dtype=torch.bool)))
+        checked.setdefault(name, torch.ones(weight.shape, dtype=torch.bool))
     return {name: checked[name] for name in (*prunable, *(name for name in checked if name not in prunable))}
 
 
@@ -96,6 +105,27 @@ def infer_mask(weights: Mapping[str, Tensor], smallest_share: float = SMALLEST_Z
     """
     mask = {name: weight.detach() != 0 for name, weight in weights.items()}
     return mask if mask and sparsity(mask) >= smallest_share else None
+
+
+def pruned_elsewhere(model: nn.Module, state: Mapping[str, Tensor], smallest_share: float) -> dict[str, Tensor]:
+    """Return what was pruned by setting it to zero though it is none of `prunable_weights`, by state-dict name.
+
+    A layer of the user's own may hold its weights under any name. Those of at least two dimensions count whose own
+    share of zeros is large enough; one that is all zeros (a token that nobody trained) does not.
+
+    Args:
+        model: the network.
+        state: its state dict, in the types that it was saved in.
+        smallest_share: the share of zeros from which on a tensor counts as pruned.
+    """
+    prunable = {id(weight) for weight in prunable_weights(model).values()}
+    others = {name: state[name] for name, weight in model.named_parameters() if id(weight) not in prunable}
+    return {
+        name: tensor
+        for name, tensor in others.items()
+        if tensor.ndim > 1 and tensor.is_floating_point()
+        if smallest_share <= (tensor.numel() - int(tensor.count_nonzero())) / max(tensor.numel(), 1) < 1
+    }
 
 
 def sparsity(mask: Mapping[str, Tensor]) -> float:

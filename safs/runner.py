@@ -20,6 +20,9 @@ from spaces.errors import SafsError
 class Observer(Protocol):
     """Is told what happens in a study; shows it to people."""
 
+    def warning(self, text: str) -> None:
+        """Called with what people should know of the network or its mask, before the search begins."""
+
     def phase(self, name: str, trials: int) -> None:
         """Called when a phase begins, with the number of trials that it may take."""
 
@@ -29,6 +32,8 @@ class Observer(Protocol):
 
 class Silent:
     """Shows nothing."""
+
+    def warning(self, text: str) -> None: ...
 
     def phase(self, name: str, trials: int) -> None: ...
 

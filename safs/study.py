@@ -88,6 +88,8 @@ class Study:
         described["data"] = problem.data.describe()
         if not any(record["kind"] == "problem" for record in journal.records):
             journal.append({"kind": "problem", **described})
+        for warning in described["warnings"]:
+            self._observer.warning(warning)
         if config.model.pretrain is not None and prepared.dense is not None:
             write_atomically(
                 self.folder / "dense.safetensors",

@@ -207,7 +207,9 @@ def _without_functions(changing: Collection[str], graphs: Iterable[Graph], model
 
 def _outermost(paths: Collection[str]) -> tuple[str, ...]:
     """Return those paths that lie inside no other of them, sorted."""
-    within = {path for path in paths for outer in paths if path != outer and f"{path}.".startswith(outer and f"{outer}.")}
+    if "" in paths:
+        return ("",)
+    within = {path for path in paths for outer in paths if path != outer and path.startswith(f"{outer}.")}
     return tuple(sorted(set(paths) - within))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 import time
 import traceback
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from safs.data.dataset import Data
+from safs.data.feed import first
 from safs.data.splits import folds
 from safs.gradient_flow import GradientFlow
 from safs.masks import Mask
@@ -23,6 +25,7 @@ from safs.spec import TrialSpec
 from safs.storage import StorageError
 from safs.surgery import apply_assignment
 from safs.training import Callback, NonFiniteLossError, evaluate, train
+from spaces.errors import SafsError
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,21 @@ class Problem:
     sites: Sites
     data: Data
     threads: int = 1
+
+    def check_logits(self, name: str) -> None:
+        """Check that the network called `name` returns one logit for each class.
+
+        Raises:
+            SafsError: if it does not.
+        """
+        with torch.no_grad():
+            logits: Any = copy.deepcopy(self.model).eval()(first(self.data, 2))
+        if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[1] != self.data.classes:
+            got = tuple(logits.shape[1:]) if isinstance(logits, Tensor) else type(logits).__name__
+            raise SafsError(
+                f"{name} must return one logit for each of the {self.data.classes} classes of the data, but returns "
+                f"{got}; set its arguments (`model.kwargs`, or --kwarg) accordingly."
+            )
 
 
 def run_trial(

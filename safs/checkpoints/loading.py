@@ -15,7 +15,16 @@ from safs.checkpoints.parts import Names, Resolved, resolve, resolve_mask
 from safs.checkpoints.reading import read_file
 from safs.checkpoints.source import Source
 from safs.checkpoints.unwrap import Unwrapped, unwrap
-from safs.masks import SMALLEST_ZERO_SHARE, Mask, apply_mask, check_mask, infer_mask, prunable_weights, sparsity
+from safs.masks import (
+    SMALLEST_ZERO_SHARE,
+    Mask,
+    apply_mask,
+    check_mask,
+    infer_mask,
+    prunable_weights,
+    pruned_elsewhere,
+    sparsity,
+)
 from safs.plain import make_plain, parametrized_names
 from spaces.errors import SafsError
 
@@ -130,6 +139,7 @@ def load(
     resolved = _resolve(checkpoint, model)
     check_fits(resolved.state, model, checkpoint.source.path)
     weights = {name: resolved.state[name] for name in prunable_weights(model)}
+    weights |= pruned_elsewhere(model, resolved.state, min_zero_share or SMALLEST_ZERO_SHARE)
     zeros = infer_mask(weights, 0.0)
     pruned = {name: infer_mask({name: weight}, min_zero_share) for name, weight in weights.items()}
     rest = {name: found[name] for name, found in pruned.items() if found}

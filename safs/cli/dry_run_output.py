@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -26,6 +26,10 @@ _PHASES = {
 """What the phases are called where a line has 80 columns."""
 
 
+_SHOWN = 20
+"""Sites that are listed by name."""
+
+
 def announce(done: int, of: int) -> None:
     """Say on stderr which measurement is under way."""
     typer.echo(f"Measuring training steps: {done + 1} of {of}", err=True)
@@ -41,18 +45,24 @@ def show(planned: Mapping[str, Any], output: Output) -> None:
     from safs.report.text import duration
 
     data, total = planned["data"], planned["total"]
-    sites, operators = len(planned["sites"]), len(planned["operators"])
+    sites, operators = planned["sites"], planned["operators"]
     shape = "×".join(map(str, data["shape"]))
     gates = f", {len(planned['gates'])} gates left as they are" if planned["gates"] else ""
     typer.echo(f"{planned['model']} on {data['name']}: {data['examples']:,} examples of {shape}")
-    typer.echo(f"{sites} activation sites{gates}; {operators} operators: {', '.join(planned['operators'])}")
-    typer.echo(f"Stage 1 chooses among {operators}^{sites} = {_rounded(planned['space'])} assignments.")
+    typer.echo(f"{len(sites)} activation sites{gates}: {_listed(sites)}")
+    typer.echo(f"{len(operators)} operators: {', '.join(operators)}")
+    typer.echo(f"Stage 1 chooses among {len(operators)}^{len(sites)} = {_rounded(planned['space'])} assignments.")
     Console().print(_table(planned))
     typer.echo(
         f"At most {total['trials']:,} trials, {total['epochs']:,} epochs; an estimated {duration(total['seconds'])} "
         f"({total['seconds'] / 3600:.2f} hours) on {_device(planned)}, one trial after the other."
     )
     typer.echo(f"Not included: {'; '.join(planned['not_included'])}.")
+
+
+def _listed(sites: Sequence[Mapping[str, Any]]) -> str:
+    more = f" and {len(sites) - _SHOWN} more" if len(sites) > _SHOWN else ""
+    return ", ".join(f"{site['name']} ({site['operator']})" for site in sites[:_SHOWN]) + more
 
 
 def _table(planned: Mapping[str, Any]) -> Table:

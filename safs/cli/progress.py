@@ -53,6 +53,9 @@ class Bars(_Watcher):
         self._bars = bars
         self._task: TaskID | None = None
 
+    def warning(self, text: str) -> None:
+        self._bars.console.print(f"Warning: {text}", highlight=False, soft_wrap=True, markup=False)
+
     def phase(self, name: str, trials: int) -> None:
         if self._task is not None:
             self._bars.update(self._task, total=self._bars.tasks[self._task].completed)
@@ -72,6 +75,9 @@ class Lines(_Watcher):
         super().__init__()
         self._console = console
 
+    def warning(self, text: str) -> None:
+        self._print(f"Warning: {text}")
+
     def phase(self, name: str, trials: int) -> None:
         self._best = None
         self._print(f"{name}: up to {trials} trials" if trials else name)
@@ -82,4 +88,5 @@ class Lines(_Watcher):
         self._print(f"  {phase} {spec.id} {outcome.status.value} {result}{known}; {self._note(outcome)}")
 
     def _print(self, line: str) -> None:
-        self._console.print(f"{time.monotonic() - self._began:7.1f} s  {line}", highlight=False, soft_wrap=True)
+        passed = time.monotonic() - self._began
+        self._console.print(f"{passed:7.1f} s  {line}", highlight=False, soft_wrap=True, markup=False)

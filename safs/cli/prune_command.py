@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -46,7 +47,10 @@ def prune_checkpoint(
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="An option of the method, such as rounds=5; may be repeated."),
     ] = None,
-    data: Annotated[str | None, typer.Option(help="The training data of snip and imp, such as mnist.")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="The training data of snip and imp: a name, such as mnist, or a config's `data` as YAML."),
+    ] = None,
     seed: Annotated[
         int, typer.Option(min=0, help="Seeds what is drawn: weights of random, examples of snip and imp.")
     ] = 0,
@@ -66,10 +70,11 @@ def prune_checkpoint(
     trains the network again and again, and writes the early weights that it rewinds to.
     """
     shape = parse_shape(input_shape)
-    if out.exists():
+    if os.path.lexists(out):
         raise SafsError(f"{out} exists already and is left as it is; name another file with --out.")
     from safs.checkpoints import load_into, save_checkpoint
     from safs.describe import describe
+    from safs.files import temporary_folder
     from safs.masks import apply_mask
     from safs.models.registry import make_model, usual_input_shape
     from safs.pruning.imp import IterativeMagnitude
@@ -92,6 +97,8 @@ def prune_checkpoint(
             "are none of pruning."
         )
     shape = shape or usual_input_shape(model, kwargs) or (examples.shape if examples else None)
+    with storing(out), temporary_folder(out):
+        pass  # it can be written to: known before hours of training
     with raising():
         how = {"method": method, "scope": scope, "options": options, "seed": seed}
         mask = _mask(network, ratio, how, shape, examples, protocol)
@@ -129,19 +136,22 @@ def _protocol(method: str, epochs: int | None, values: list[str] | None) -> Prot
         raise SafsError(f"A value of --train does not fit: {error}.") from error
 
 
-def _training_data(method: str, name: str | None) -> Data | None:
+def _training_data(method: str, text: str | None) -> Data | None:
     """Return the training examples of a method, on the GPU if there is one, or None if it reads none."""
-    from safs.data.registry import load
+    from safs.config.schema import DataConfig
+    from safs.config.yaml_input import named, parse_yaml
+    from safs.pipeline.data import load_train
     from safs.pipeline.prepare import pick_device
     from safs.pruning import METHODS
 
     if not {"data", "train"} & {*METHODS[method].needs}:
-        if name is not None:
+        if text is not None:
             raise SafsError(f"Pruning method {method!r} reads no data; leave out --data.")
         return None
-    if name is None:
+    if text is None:
         raise SafsError(f"Pruning method {method!r} needs training data; name them with --data, such as --data mnist.")
-    return load(name, "train", root=None, device=pick_device("auto"))
+    config = DataConfig.from_mapping(named(parse_yaml(text, "The value of --data")))
+    return load_train(config, pick_device("auto"))
 
 
 def _mask(
@@ -168,6 +178,7 @@ def _mask(
     network.to(examples.device)
     sites = find_sites(network, examples.shape)
     initial = Problem(model=network, mask={}, sites=sites, data=examples, threads=torch.get_num_threads())
+    initial.check_logits(type(network).__name__)
     with progress() as observer:
         observer.phase("pruning", IterativeMagnitude(**how["options"]).trainings)
         trainer = TrialTrainer(initial, protocol, how["seed"], partial(_train, observer))

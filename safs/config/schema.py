@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
@@ -47,6 +47,18 @@ class _Section(BaseModel):
         if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
             raise ValueError("must not be true or false")
         return value
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Self:
+        """Return the config, or the section of one, with these values.
+
+        Raises:
+            SafsError: naming the first wrong key; for an unknown one, the nearest that is known.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise SafsError(explain(error, cls)) from None
 
 
 def _plain(value: Any) -> Any:
@@ -290,18 +302,6 @@ class Config(_Section):
         if self.model.pretrain is not None and self.prune is None:
             raise ValueError("a network that is trained by `model.pretrain` must be pruned too; set `prune.ratio`")
         return self
-
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> Config:
-        """Return the config with these values.
-
-        Raises:
-            SafsError: naming the first wrong key; for an unknown one, the nearest that is known.
-        """
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise SafsError(explain(error, cls)) from None
 
     @classmethod
     def from_yaml(cls, path: Path, settings: Sequence[str] = ()) -> Config:

@@ -45,7 +45,7 @@ def assess(
     threads = torch.get_num_threads()
     torch.set_num_threads(problem.threads)
     try:
-        test = load_test(config, problem.data)
+        test = load_test(config.data, problem.data)
         scores = _score_rows(config, prepared, rows, folder, test)
     finally:
         torch.set_num_threads(threads)

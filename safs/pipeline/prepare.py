@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import importlib.util
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -14,8 +13,6 @@ from torch.nn.parameter import UninitializedParameter
 
 from safs.checkpoints import Loaded
 from safs.config.schema import Config
-from safs.data.dataset import Data
-from safs.data.feed import first
 from safs.data.splits import folds
 from safs.engines.base import Engine
 from safs.masks import Mask, apply_mask, prunable_weights
@@ -57,19 +54,20 @@ def untrained(config: Config) -> Problem:
     device = pick_device(config.resources.device)
     if importlib.util.find_spec("smac") is None:
         raise SafsError("Stage 2 needs the package smac, which is not installed: pip install smac.")
-    check_test(config)
-    data = load_train(config, device)
+    check_test(config.data)
+    data = load_train(config.data, device)
     model = make_plain(make_model(config.model.name, config.model.kwargs, seed=config.seed)).to(device)
     sites = find_sites(model, data.shape)
     if not len(sites):
         raise SafsError(f"{config.model.name} has no activation site, so there is nothing to search.")
     _check_weights(model, config.model.name)
-    _check_logits(model, data, config)
     if config.prune is not None and not prunable_weights(model):
         raise SafsError(f"{config.model.name} has no linear or convolution layer, so there is nothing to prune.")
     check_pruning(config)
     folds(data.labels, config.stage2.folds, config.seed)
-    return Problem(model=model, mask={}, sites=sites, data=data, threads=config.resources.threads)
+    problem = Problem(model=model, mask={}, sites=sites, data=data, threads=config.resources.threads)
+    problem.check_logits(config.model.name)
+    return problem
 
 
 def prepare(
@@ -108,17 +106,6 @@ def _check_weights(model: nn.Module, name: str) -> None:
             raise SafsError(f"{name}: {path!r} is {kind}, but SAFS trains in float32; call .float() in the factory.")
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise SafsError(f"{name} has no weight that is trained: none requires a gradient; call .requires_grad_().")
-
-
-def _check_logits(model: nn.Module, data: Data, config: Config) -> None:
-    with torch.no_grad():
-        logits: Any = copy.deepcopy(model).eval()(first(data, 2))
-    if not isinstance(logits, Tensor) or tuple(logits.shape) != (2, data.classes):
-        got = tuple(logits.shape[1:]) if isinstance(logits, Tensor) else type(logits).__name__
-        raise SafsError(
-            f"{config.model.name} must return one logit for each of the {data.classes} classes of "
-            f"{config.data.name}, but returns {got}; set `model.kwargs` accordingly."
-        )
 
 
 def _fill(config: Config, initial: Problem, start: Start | None, model: nn.Module, runner: Runner) -> Mask | None:

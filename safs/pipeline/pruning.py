@@ -75,7 +75,7 @@ def _protocol(config: Config) -> Protocol:
 def _run(engine: Engine, runner: Runner, spec: TrialSpec, problem: Problem) -> Mapping[str, Tensor]:
     """Return the state dict that a trial trains, run by the study's runner."""
     engine.add_problem(spec.network, problem)
-    (outcome,) = runner.run("prune", [spec])
+    (outcome,) = runner.run("prune", [spec], retry=True)
     if outcome.cost is None:
         raise SafsError(
             f"Training the network {spec.network!r} for pruning failed ({outcome.reason}); change `model.pretrain`, or "

@@ -17,7 +17,7 @@ class Story:
         number: the gain over vanilla fine-tuning in percentage points, such as "+21.3".
         verdict: "gain", "loss", "noise" or "unknown".
         sentences: what to know about the number.
-        warnings: what limits every row alike.
+        warnings: what limits every row alike, or was left out of the search.
     """
 
     number: str
@@ -45,20 +45,14 @@ def tell(run: Run) -> Story:
 
 
 def warnings(run: Run) -> list[str]:
-    """Return what is wrong with the mask: layers that are cut, logits without a path from the input."""
-    mask, found = run.mask, []
-    ceiling = mask.get("accuracy_ceiling")
+    """Return what is wrong with the network or its mask, such as layers that are cut and logits without a path."""
+    found = list(run.problem.get("warnings", []))
+    ceiling = run.mask.get("accuracy_ceiling")
     if ceiling is not None and ceiling < 99.95:
         found.append(
-            f"The mask sets a ceiling of about {ceiling:.0f} %: only {mask['connected_logits']} of {mask['logits']} "
-            "logits still have a path from the input, and no activation can restore a path. Read every accuracy "
+            f"The mask sets a ceiling of about {ceiling:.0f} %: no activation can restore a path. Read every accuracy "
             "here against that ceiling, not against 100 %."
         )
-    found += [
-        f"Layer {layer['name']} has no output that is connected to the input: the signal is cut there."
-        for layer in mask.get("layers", [])
-        if layer.get("connected") == 0
-    ]
     return found
 
 

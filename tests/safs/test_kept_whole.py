@@ -509,7 +509,7 @@ class Noisy(nn.Module):
 
 
 class Around(nn.Module):
-    """Has something inside that changes with the mode; in training it calls something more itself, if that is wanted."""
+    """Has something inside that changes with the mode, and changes itself if that is wanted."""
 
     def __init__(self, inner, *, auxiliary):
         super().__init__()

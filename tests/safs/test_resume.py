@@ -183,8 +183,7 @@ def killed_while_writing(path):
     """Write a file in a process that is killed before the file has its name."""
     return killed(
         path,
-        "os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "files.write_atomically(path, 'seed: 0')",
+        "os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)\nfiles.write_atomically(path, 'seed: 0')",
     )
 
 

@@ -66,7 +66,8 @@ def test_the_table_says_it_in_words(tiny_yaml, run_safs, tmp_path):
     code, out, err = run_safs("run", tiny_yaml, "--dry-run", "--run-dir", "elsewhere", cwd=tmp_path)
     assert code == 0, err
     assert "lenet5 on digits: 1,438 examples of 1×28×28" in out
-    assert "4 activation sites; 3 operators: relu, srs, tanh" in out
+    assert "4 activation sites: relu1 (relu), relu2 (relu), relu3 (relu), relu4 (relu)\n" in out
+    assert "3 operators: relu, srs, tanh\n" in out
     assert "Stage 1 chooses among 3^4 = 81 assignments." in out
     assert "At most 33 trials, 47 epochs; an estimated " in out
     assert "on cpu (1 thread), one trial after the other." in out

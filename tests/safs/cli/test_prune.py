@@ -1,5 +1,7 @@
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from safs.checkpoints import load_into, save_checkpoint
 from safs.data import digits
@@ -117,6 +119,40 @@ def test_a_folder_that_cannot_be_made_is_one_line(dense, tmp_path, refused):
     (tmp_path / "file").touch()
     message = refused("prune", "lenet5", "--checkpoint", dense, "--out", tmp_path / "file" / "out.pt")
     assert "Writing failed" in message
+
+
+def test_before_anything_is_trained_it_is_known_that_the_result_can_be_written(dense, tmp_path, refused, monkeypatch):
+    monkeypatch.setattr("safs.trial.train", lambda *_, **__: pytest.fail("trained"))
+    (tmp_path / "file").touch()
+    (tmp_path / "link.pt").symlink_to(tmp_path / "nowhere")
+    flags = ["--method", "imp", "--data", "digits", "--epochs", "3"]
+    for out, message in ((tmp_path / "file" / "out.pt", "Writing failed"), (tmp_path / "link.pt", "exists already")):
+        assert message in refused("prune", "lenet5", "--checkpoint", dense, "--out", out, *flags)
+
+
+def test_before_anything_is_trained_logits_and_classes_are_compared(tmp_path, refused, monkeypatch):
+    monkeypatch.setattr("safs.trial.train", lambda *_, **__: pytest.fail("trained"))
+    path = tmp_path / "dense.pt"
+    save_checkpoint(path, make_model("lenet5", {"num_classes": 5}, seed=1), {})
+    flags = ["--method", "imp", "--data", "digits", "--epochs", "3", "--kwarg", "num_classes=5"]
+    message = refused("prune", "lenet5", "--checkpoint", path, "--out", tmp_path / "out.pt", *flags)
+    assert "one logit for each of the 10 classes" in message
+
+
+def test_data_may_be_all_that_a_config_says_of_them(dense, tmp_path, refused, call_safs):
+    for label in range(10):
+        folder = tmp_path / "images" / "train" / str(label)
+        folder.mkdir(parents=True)
+        for size in (28, 30):
+            pixels = np.full((size, size), 20 * label + size, dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{size}.png")
+    flags = ["--checkpoint", dense, "--out", tmp_path / "out.pt", "--method", "snip", "--ratio", "0.5"]
+    data = f"name: imagefolder, root: {tmp_path / 'images'}"
+    assert "data.image_size" in refused("prune", "lenet5", *flags, "--data", f"{{{data}}}")
+    assert "did you mean 'image_size'" in refused("prune", "lenet5", *flags, "--data", f"{{{data}, image_siz: 28}}")
+    code, _, err = call_safs("prune", "lenet5", *flags, "--data", f"{{{data}, image_size: 28}}")
+    assert code == 0, err
+    assert load_into(make_model("lenet5", seed=0), tmp_path / "out.pt") is not None
 
 
 def test_what_is_pruned_can_be_inspected_and_run(dense, tmp_path, tiny_values, call_safs, few, monkeypatch):

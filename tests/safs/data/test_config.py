@@ -36,12 +36,12 @@ def folder(tmp_path):
 def test_every_key_is_read(read, folder):
     settings = {"name": "imagefolder", "root": str(folder), "image_size": 32, "resident": "host"}
     config = read({**settings, "augment": {"crop": 4, "flip": True}})
-    check_test(config)
-    train = load_train(config, CPU)
+    check_test(config.data)
+    train = load_train(config.data, CPU)
     assert train.shape == (1, 32, 32)
     assert train.augmentation == Augmentation(4, True)
     assert train.streamed
-    test = load_test(config, train)
+    test = load_test(config.data, train)
     assert (len(test), test.shape, test.augmentation) == (12, (1, 32, 32), None)
     assert test.normalisation == train.normalisation
 
@@ -49,7 +49,7 @@ def test_every_key_is_read(read, folder):
 def test_without_them_nothing_is_changed(read):
     config = read("digits")
     assert config.data.augment is None
-    train = load_train(config, CPU)
+    train = load_train(config.data, CPU)
     assert (train.augmentation, train.streamed, train.images.dtype) == (None, False, torch.float32)
 
 

@@ -121,6 +121,26 @@ def test_epochs_that_do_not_reach_the_rewound_one_are_refused_and_nothing_is_wri
     assert not (tmp_path / "run").exists()
 
 
+def test_a_round_that_failed_for_want_of_memory_is_tried_again_on_resume(quick, monkeypatch):
+    import safs.trial
+
+    train, broken = safs.trial.train, [True]
+
+    def short_of_memory(network, mask, *arguments, **keywords):
+        if mask and broken:
+            raise torch.OutOfMemoryError
+        return train(network, mask, *arguments, **keywords)
+
+    monkeypatch.setattr(safs.trial, "train", short_of_memory)
+    with pytest.raises(SafsError, match=r"Training the network 'round2' for pruning failed \(OOM\)"):
+        quick(prune=IMP)
+    broken.clear()
+    summary, records, _ = quick(resume=True, prune=IMP)
+    assert [record["outcome"].get("reason") for record in phase(records, "prune")] == [None, "OOM", None, None]
+    monkeypatch.undo()
+    assert summary["rows"][0]["test_accuracy"]["mean"] is not None
+
+
 def test_a_training_of_imp_that_fails_ends_the_study_in_one_line(quick, tmp_path):
     save_checkpoint(tmp_path / "dense.pt", make_model("lenet5", seed=7), {})
     model = {"pretrain": None, "checkpoint": str(tmp_path / "dense.pt")}

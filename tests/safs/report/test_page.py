@@ -76,7 +76,7 @@ def test_the_page_is_accessible(run_folder):
 def test_the_page_says_what_was_gained(run_folder):
     text = report(run_folder)
     assert "+23.0" in text
-    assert "Mind the mask" not in text
+    assert "Mind." not in text
     for words in ("Stage 2 only", "Dense FLOPs", "NAN (the numbers overflowed)", "load_best", "1.20"):
         assert words in text
 
@@ -97,7 +97,6 @@ def test_it_can_be_written_twice(run_folder):
 def test_a_ceiling_is_stated(fake, tmp_path):
     text = report(fake(ceiling=70.0).write(tmp_path / "study"))
     assert "ceiling of about 70\u00a0%" in text or "ceiling of about 70 %" in text
-    assert "7 of 10" in text
 
 
 def test_hostile_names_are_escaped(fake, tmp_path):

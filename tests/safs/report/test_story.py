@@ -85,9 +85,9 @@ def test_no_ceiling_no_warning(fake, tmp_path):
     assert story(fake, tmp_path).warnings == []
 
 
-def test_a_cut_layer_is_a_warning(fake, tmp_path):
+def test_what_was_found_wrong_is_a_warning(fake, tmp_path):
     run = collect(fake(ceiling=10.0).write(tmp_path / "study"))
-    run.mask["layers"][0]["connected"] = 0
+    run.problem["warnings"].append("Layer conv1 is cut.")
     first, second = tell(run).warnings
-    assert "about 10 %" in first
-    assert "conv1" in second
+    assert first == "Layer conv1 is cut."
+    assert "about 10 %" in second

@@ -1,0 +1,17 @@
+"""How the tests share a machine: several processes (`pytest -n auto --dist loadgroup`), one thread each."""
+
+import os
+
+import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Give what shares fixtures to one process: the tests of a file, or of one of torchvision's networks."""
+    for item in items:
+        network = item.callspec.params.get("case", "") if hasattr(item, "callspec") else ""
+        group = f"torchvision {network}" if item.path.stem == "test_torchvision" else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
