@@ -20,6 +20,10 @@ from safs.training import split_parameters
 from spaces.errors import SafsError
 
 
+_SHOWN = 3
+"""Layers that a warning names."""
+
+
 def describe(
     name: str,
     model: nn.Module,
@@ -39,7 +43,7 @@ def describe(
     if mask and input_shape:
         try:
             paths = connectivity(model, mask, sites, input_shape)
-            warnings += _warnings(paths, emptied)
+            warnings += [*_uncalled(paths, mask), *_warnings(paths, emptied)]
         except SafsError as error:
             warnings.append(f"connectivity could not be computed: {error}")
     return {
@@ -80,6 +84,25 @@ def _describe_mask(mask: Mapping[str, Tensor], paths: Connectivity | None) -> di
             "accuracy_ceiling": 100 * paths.ceiling,
         }
     return described
+
+
+def _uncalled(paths: Connectivity, mask: Mapping[str, Tensor]) -> list[str]:
+    """Return a warning of the masked layers that the network has and never calls, such as auxiliary classifiers."""
+    called = {layer.name for layer in paths.layers}
+    layers = {name.removesuffix(".weight"): kept.numel() for name, kept in mask.items() if name.endswith(".weight")}
+    idle = {name: size for name, size in layers.items() if name not in called}
+    if not idle:
+        return []
+    share = 100 * sum(idle.values()) / sum(kept.numel() for kept in mask.values())
+    return [
+        f"The network never calls {_listed(list(idle))}, though {share:.0f} % of the weights that count as prunable are "
+        "theirs."
+    ]
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more layers" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
 
 
 def _warnings(paths: Connectivity, emptied: Collection[str]) -> list[str]:

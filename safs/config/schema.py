@@ -140,19 +140,20 @@ class DataConfig(_Section):
     Attributes:
         name: digits, mnist, cifar10, imagenet16, imagenet32, imagenet64, imagefolder, parquet, `torchvision/NAME` or
             `package.module:factory`.
-        root: the folder it lies in (default: `$SAFS_DATA_ROOT`, else `./data`).
+        root: the folder it lies in (default: `$SAFS_DATA_ROOT`, else `./data`); a factory that has an argument `root`
+            gets it, if it is set here.
         kwargs: arguments of a factory or of torchvision's class; for parquet, `train`, `test` (patterns of files) and
             `label` (a column).
         image_size: height and width that all images are resized to.
         augment: what training images go through; null for nothing.
-        trust_pickle: whether data files may be opened that are pickles.
+        trust_pickle: whether data files may be opened that are pickles; for imagenet16, imagenet32 and imagenet64.
         resident: where images are held: on the "device", on the "host", from where they are streamed, or "auto", on
             the device if they take at most half of its free memory.
     """
 
     name: str
     root: Path | None = None
-    kwargs: dict[str, Any] = {}
+    kwargs: _Plain = {}
     image_size: Annotated[int, Field(ge=1)] | None = None
     augment: AugmentConfig | None = None
     trust_pickle: bool = False
@@ -177,7 +178,7 @@ class PruneConfig(_Section):
     ratio: Annotated[float, Field(ge=0, lt=1)] = 0.99
     method: str = "magnitude"
     scope: Literal["layer", "global"] | None = Field(default=None, validate_default=True)
-    options: dict[str, Any] = {}
+    options: _Plain = {}
 
     @field_validator("method")
     @classmethod

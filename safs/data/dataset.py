@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from safs.data.augmentation import Augmentation
-from safs.data.normalisation import Normalisation, as_floats
+from safs.data.normalisation import Normalisation, as_floats, chunks
 from spaces.errors import SafsError
 
 
@@ -37,12 +37,7 @@ class Data:
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels
-        if images.ndim != 4 or images.dtype not in (torch.float32, torch.uint8):
-            raise SafsError(f"Images must be float32 or uint8 [n, c, h, w], but got {images.dtype} {[*images.shape]}.")
-        if labels.ndim != 1 or labels.dtype != torch.int64:
-            raise SafsError(f"Labels must be int64 [n], but got {labels.dtype} {list(labels.shape)}.")
-        if len(images) != len(labels) or len(labels) == 0:
-            raise SafsError(f"Every image needs one label, but got {len(images)} images and {len(labels)} labels.")
+        _check_shapes(images, labels)
         if images.dtype == torch.uint8 and self.normalisation is None:
             raise SafsError("Images that are uint8 pixels need a normalisation.")
         if images.device != labels.device and not (self.streamed and images.device.type == "cpu"):
@@ -114,3 +109,24 @@ class Split:
     images: Tensor
     labels: Tensor
     classes: int | None = None
+
+    def check(self) -> None:
+        """Raise SafsError if these are no labelled images, or one has a value that is not finite, naming the first."""
+        _check_shapes(self.images, self.labels)
+        if self.images.dtype == torch.float32:
+            row = 0
+            for part in chunks(self.images):
+                finite = part.isfinite().flatten(1).all(1)
+                if not finite.all():
+                    row += int(finite.logical_not().nonzero()[0])
+                    raise SafsError(f"image {row} holds NaN or infinity; images that are floats must be finite.")
+                row += len(part)
+
+
+def _check_shapes(images: Tensor, labels: Tensor) -> None:
+    if images.ndim != 4 or images.dtype not in (torch.float32, torch.uint8) or 0 in images.shape[1:]:
+        raise SafsError(f"Images must be float32 or uint8 [n, c, h, w], but got {images.dtype} {[*images.shape]}.")
+    if labels.ndim != 1 or labels.dtype != torch.int64:
+        raise SafsError(f"Labels must be int64 [n], but got {labels.dtype} {list(labels.shape)}.")
+    if len(images) != len(labels) or len(labels) == 0:
+        raise SafsError(f"Every image needs one label, but got {len(images)} images and {len(labels)} labels.")

@@ -5,7 +5,8 @@ and ImageNet's own test labels are secret. Each is a pickled dict with `data`, u
 and `labels`, 1 to 1000. Its `mean` is not read: constants per channel are computed from the training split.
 
 The files are pickles, so that `data.trust_pickle` must be set, though they are read as arrays only.
-At its peak, reading takes the split's pixels (ImageNet-64: 15.7 GB) and two batches' (3.2 GB).
+At its peak, reading takes the split's pixels (ImageNet-64: 15.7 GB, or what they are resized to) and two batches'
+(3.2 GB).
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ import numpy as np
 import torch
 
 from safs.data.dataset import Split
+from safs.data.memory import check_room
 from safs.data.options import Options, check_kwargs
+from safs.data.pixels import resize
 from safs.data.roots import data_file
 from safs.data.unpickling import read_arrays
 from spaces.errors import SafsError
@@ -33,22 +36,30 @@ def look(name: str, split: str, root: Path | None, options: Options) -> None:
 
 
 def read(name: str, split: str, root: Path | None, options: Options) -> Split:
-    """Return one split of the dataset `name`, a key of `SIZES`: uint8 [n, 3, S, S]."""
-    paths, size = _paths(name, split, root, options), SIZES[name]
-    width = 3 * size * size
-    # No row takes fewer bytes in a file than here, so there is room for all; memory that is not filled is not used.
-    images = torch.empty(sum(path.stat().st_size for path in paths) // width, width, dtype=torch.uint8)
+    """Return one split of the dataset `name`, a key of `SIZES`: uint8 [n, 3, S, S], S that of `options` if it has one.
+
+    Raises:
+        SafsError: if a file is missing, is no batch of such images, or they do not fit into the host's memory.
+    """
+    paths, published = _paths(name, split, root, options), SIZES[name]
+    size, width = options.image_size or published, 3 * published * published
+    sizes = [path.stat().st_size for path in paths]
+    # No row takes fewer bytes in a file than its pixels, so there is room for all; what is not filled is not used.
+    shape = (sum(sizes) // width, 3, size, size)
+    check_room(shape, 1, beside=2 * max(sizes))
+    images = torch.empty(shape, dtype=torch.uint8)
     labels = []
     start = 0
     for path in paths:
         pixels, targets = _batch(path, read_arrays(path), width)
-        if start + len(pixels) > len(images):
+        end = start + len(pixels)
+        if end > len(images):
             raise SafsError(f"{path} claims {len(pixels)} images, more than its bytes can hold; fetch it again.")
-        images.numpy()[start : start + len(pixels)] = pixels
+        images[start:end] = resize(torch.tensor(pixels).view(-1, 3, published, published), size)
         labels.append(torch.from_numpy(targets))
-        start += len(pixels)
+        start = end
         del pixels  # before the next batch is read
-    return Split(images[:start].view(start, 3, size, size), torch.cat(labels), CLASSES)
+    return Split(images[:start], torch.cat(labels), CLASSES)
 
 
 def _paths(name: str, split: str, root: Path | None, options: Options) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from array import array
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,8 @@ import torch
 from torch import Tensor
 
 from safs.data.dataset import Split
-from safs.data.pixels import from_pil, one_line, stack
+from safs.data.pixels import from_pil, stack
+from safs.factories import users_code
 from spaces.errors import SafsError
 
 
@@ -24,32 +26,34 @@ def read_items(dataset: Any, name: str, *, channels: int | None, size: int | Non
         channels, size: as of `safs.data.pixels.stack`.
 
     Raises:
-        SafsError: if it is empty, fails, or an item is something else.
+        SafsError: if it is empty, fails, an item is something else, or they do not fit into the host's memory.
     """
-    n = len(dataset)
+    with users_code(f"Dataset {name!r}: its length cannot be told"):
+        n = len(dataset)
     if not n:
         raise SafsError(f"Dataset {name!r} must have at least one image, but is empty.")
-    labels = torch.empty(n, dtype=torch.int64)
-    images = stack(_images(dataset, name, labels), n, channels=channels, size=size)
-    classes: Any = getattr(dataset, "classes", None)
-    return Split(images, labels, len(classes) if hasattr(classes, "__len__") else None)
+    labels = array("q")
+    images = stack(_images(dataset, n, name, labels), n, channels=channels, size=size)
+    with users_code(f"Dataset {name!r}: its `classes` cannot be counted"):
+        classes: Any = getattr(dataset, "classes", None)
+        count = len(classes) if hasattr(classes, "__len__") else None
+    return Split(images, torch.tensor(labels, dtype=torch.int64), count)
 
 
-def _images(dataset: Any, name: str, labels: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """Yield each image with its name, and write its label into `labels`."""
-    for row in range(len(labels)):
+def _images(dataset: Any, n: int, name: str, labels: array[int]) -> Iterator[tuple[str, Tensor]]:
+    """Yield each image with its name, and append its label to `labels`, signed 64-bit integers."""
+    for row in range(n):
         what = f"Dataset {name!r}: image {row}"
-        try:
+        with users_code(f"{what} cannot be read"):
             item = dataset[row]
-        except Exception as error:  # whatever the dataset's own code raises
-            raise SafsError(f"{what} cannot be read: {type(error).__name__}: {one_line(error)}") from error
         if not isinstance(item, (tuple, list)) or len(item) != 2:
             raise SafsError(f"{what} must come as a pair (image, label), but is a {type(item).__name__}.")
         image, label = item
         try:
-            labels[row] = operator.index(label)
-        except (TypeError, RuntimeError):
-            raise SafsError(f"{what} must have one class, an integer, as its label, but has {label!r:.60}.") from None
+            labels.append(operator.index(label))
+        except (TypeError, ValueError, RuntimeError, OverflowError):  # what is no integer, or none of 64 bits
+            found = " ".join(repr(label).split())
+            raise SafsError(f"{what} must have one class, an integer, as its label, but has {found:.60}.") from None
         yield what, _tensor(image, what)
 
 
@@ -58,7 +62,13 @@ def _tensor(image: Any, what: str) -> Tensor:
 
     if isinstance(image, Image):
         return from_pil(image, what)
-    if isinstance(image, Tensor) and image.ndim == 3 and image.dtype in (torch.uint8, torch.float32):
-        return image
+    if isinstance(image, Tensor) and _is_image(image):
+        with users_code(f"{what} cannot be read"):  # from its device, if it is on one
+            return image.detach().cpu()
     found = f"{image.dtype} {list(image.shape)}" if isinstance(image, Tensor) else f"a {type(image).__name__}"
     raise SafsError(f"{what} must be a PIL image or a tensor [c, h, w] of uint8 or float32, but is {found}.")
+
+
+def _is_image(image: Tensor) -> bool:
+    kinds = image.dtype in (torch.uint8, torch.float32) and image.layout is torch.strided
+    return kinds and image.ndim == 3 and image.numel() > 0

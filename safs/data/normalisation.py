@@ -73,6 +73,11 @@ def as_floats(images: Tensor, normalisation: Normalisation | None) -> Iterator[T
             yield normalisation.on("cpu")(part.cpu())
 
 
-def chunks(images: Tensor) -> Iterator[Tensor]:
-    """Yield images part by part, each of some 16 million values."""
-    yield from images.split(max(1, _CHUNK // max(1, images[0].numel())))
+def chunks(images: Tensor, become: int = 0) -> Iterator[Tensor]:
+    """Yield images part by part, each of some 16 million values, or of images that become so many in all.
+
+    Args:
+        images: [n, c, h, w], at least one.
+        become: the values that each of them becomes.
+    """
+    yield from images.split(max(1, _CHUNK // max(1, become, images[0].numel())))

@@ -80,42 +80,48 @@ def read_images(
         channels, size: as of `safs.data.pixels.stack`.
 
     Raises:
-        SafsError: if a file is corrupt, or lacks a column, or an image cannot be decoded or does not fit the others.
+        SafsError: if a file is corrupt, or lacks a column, or an image cannot be decoded or does not fit the others,
+            or they do not fit into the host's memory.
     """
     files = [_open(path, label) for path in paths]
     n = sum(file.metadata.num_rows for _, file, _ in files)
-    if not n:
+    if n < 1:
         raise SafsError(f"{paths[0]} must have at least one row, but has none.")
-    labels = torch.empty(n, dtype=torch.int64)
+    labels: list[Tensor] = []
     images = stack(_images(files, label, labels), n, channels=channels, size=size)
-    return Split(images, labels, _classes(files[0][1], label))
+    return Split(images, torch.cat(labels), _classes(files[0][1], label))
 
 
-def _images(files: Sequence[tuple[Path, Any, str]], label: str, labels: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """Yield each image with its name, and write its label into `labels`."""
-    start = 0
+def _images(files: Sequence[tuple[Path, Any, str]], label: str, labels: list[Tensor]) -> Iterator[tuple[str, Tensor]]:
+    """Yield each image with its name, and append its label's batch to `labels`: as many as the files' ends claim."""
     for path, file, column in files:
         row = 0
         for images, targets in _batches(path, file, column, label):
-            labels[start + row : start + row + len(targets)] = targets
+            labels.append(targets)
             for encoded in images:
                 what = f"{path}: image {row}"
                 yield what, decode(encoded, what)
                 row += 1
-        start += row
 
 
 def _batches(path: Path, file: Any, column: str, label: str) -> Iterator[tuple[list[bytes], Tensor]]:
     from pyarrow import ArrowException
 
+    held, claimed = 0, file.metadata.num_rows
     try:
         for batch in file.iter_batches(batch_size=_ROWS, columns=[column, label]):
+            held += len(batch)
+            if held > claimed:
+                break
             images = [image["bytes"] for image in batch.column(column).to_pylist()]
             yield images, torch.tensor(batch.column(label).to_pylist(), dtype=torch.int64)
     except (ArrowException, OSError) as error:
         raise SafsError(f"{path} is no readable Parquet file: {one_line(error)}") from error
     except (TypeError, ValueError, RuntimeError) as error:
         raise _layout_error(path, file, label) from error
+    if held != claimed:
+        found = "more" if held > claimed else f"only {held:,}"
+        raise SafsError(f"{path} claims {claimed:,} rows, but has {found}; fetch it again.")
 
 
 def _open(path: Path, label: str) -> tuple[Path, Any, str]:

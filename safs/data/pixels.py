@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from safs.data.memory import check_room
 from safs.data.normalisation import chunks
 from spaces.errors import SafsError
 
@@ -36,10 +37,18 @@ def decode(encoded: bytes | Path, what: str) -> Tensor:
 
 
 def from_pil(image: Any, what: str) -> Tensor:
-    """Return the pixels of a PIL image, uint8 [1, h, w] if it is grey, else [3, h, w]; transparency is dropped."""
+    """Return the pixels of a PIL image, uint8 [1, h, w] if it is grey, else [3, h, w]; transparency is dropped.
+
+    Raises:
+        SafsError: if it cannot be decoded, or has more than 8 bits; it begins with `what`, the image's name.
+    """
     if image.mode[0] in "IF":
         raise SafsError(f"{what} has more than 8 bits a pixel (mode {image.mode}); convert the images to 8 bits.")
-    pixels = torch.from_numpy(np.array(image.convert("L" if image.mode in _GREY else "RGB")))
+    try:
+        decoded = np.array(image.convert("L" if image.mode in _GREY else "RGB"))
+    except Exception as error:  # an image that was opened is decoded only now
+        raise SafsError(f"{what} cannot be decoded: {one_line(error)}") from error
+    pixels = torch.from_numpy(decoded)
     return pixels.unsqueeze(0) if pixels.ndim == 2 else pixels.permute(2, 0, 1)
 
 
@@ -53,22 +62,30 @@ def stack(images: Iterable[tuple[str, Tensor]], n: int, *, channels: int | None,
         size: height and width to resize to; None demands that all have the same.
 
     Raises:
-        SafsError: if sizes, types or channels differ.
+        SafsError: if sizes, types or channels differ, or they do not fit into the host's memory.
     """
     stacked: Tensor | None = None
     for row, (what, image) in enumerate(images):
-        if size is not None:
-            image = resize(image.unsqueeze(0), size)[0]
         if stacked is None:
-            stacked = torch.empty(n, channels or image.shape[0], *image.shape[1:], dtype=image.dtype)
+            height, width = (size, size) if size is not None else image.shape[1:]
+            stacked = _room(n, channels or image.shape[0], height, width, image.dtype)
+        if size is not None and image.shape[1:] != (size, size):
+            image = _resized(image.unsqueeze(0), size)[0]
         if image.shape[0] == 3 and stacked.shape[1] == 1 and channels is None:
-            coloured = torch.empty(n, 3, *stacked.shape[2:], dtype=stacked.dtype)
+            coloured = _room(n, 3, *stacked.shape[2:], stacked.dtype)
             coloured[:row] = stacked[:row]
             stacked = coloured
         _check(what, image, stacked)
         stacked[row] = image
     assert stacked is not None, "there is at least one image"
     return stacked
+
+
+def _room(n: int, channels: int, height: int, width: int, dtype: torch.dtype) -> Tensor:
+    """Return room for images, unfilled; SafsError if the host has none."""
+    shape = (n, channels, height, width)
+    check_room(shape, dtype.itemsize)
+    return torch.empty(shape, dtype=dtype)
 
 
 def _check(what: str, image: Tensor, stacked: Tensor) -> None:
@@ -85,16 +102,25 @@ def _check(what: str, image: Tensor, stacked: Tensor) -> None:
 
 
 def resize(images: Tensor, size: int) -> Tensor:
-    """Return images [n, c, h, w], uint8 or float32, resized to size×size, bilinearly with antialiasing."""
+    """Return images [n, c, h, w], uint8 or float32, resized to size×size, bilinearly with antialiasing.
+
+    Raises:
+        SafsError: if they do not fit into the host's memory.
+    """
     if images.shape[2:] == (size, size):
         return images
-    result = torch.empty(*images.shape[:2], size, size, dtype=images.dtype)
+    n, channels = images.shape[:2]
+    result = _room(n, channels, size, size, images.dtype)
     start = 0
-    for part in chunks(images):
-        smooth = F.interpolate(part.to(torch.float32), size=(size, size), mode="bilinear", antialias=True)
-        result[start : start + len(part)] = smooth.round_().clamp_(0, 255) if images.dtype == torch.uint8 else smooth
+    for part in chunks(images, become=channels * size * size):
+        result[start : start + len(part)] = _resized(part, size)
         start += len(part)
     return result
+
+
+def _resized(images: Tensor, size: int) -> Tensor:
+    smooth = F.interpolate(images.to(torch.float32), size=(size, size), mode="bilinear", antialias=True)
+    return smooth.round_().clamp_(0, 255).to(torch.uint8) if images.dtype == torch.uint8 else smooth
 
 
 def one_line(error: BaseException) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from safs.data.dataset import Data
+from safs.data.memory import free_host_memory
 from safs.data.normalisation import normalised
 from spaces.errors import SafsError
 
@@ -62,25 +61,5 @@ def choose(
 
 
 def free_memory(device: torch.device) -> int:
-    """Return the bytes that can still be allocated on a device; on a CPU, also within the container's limit."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    return min(_machine_memory(), _container_memory())
-
-
-def _machine_memory() -> int:
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration):  # not Linux
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-
-
-def _container_memory() -> int:
-    """Return what the control group (version 2) leaves, or a very large number where it sets no limit."""
-    group = Path("/sys/fs/cgroup")
-    try:
-        limit, used = ((group / f"memory.{name}").read_text(encoding="ascii") for name in ("max", "current"))
-        return int(limit) - int(used)
-    except (OSError, ValueError):  # no such file, or "max"
-        return 2**63
+    """Return the bytes that can still be allocated on a device."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_host_memory()

@@ -11,6 +11,7 @@ import torch
 
 from safs.data import cifar10, digits, downsampled, factory, imagefolder, mnist, parquet, torchvision_sets
 from safs.data.dataset import Data, Split
+from safs.data.memory import no_memory
 from safs.data.normalisation import measure
 from safs.data.options import Options, check_kwargs
 from safs.data.pixels import resize
@@ -31,6 +32,7 @@ _FORMATS: dict[str, tuple[Callable[..., None], Callable[..., Split]]] = {
     "imagefolder": (imagefolder.look, imagefolder.read),
     "parquet": (parquet.look, parquet.read),
 }
+_ROOTLESS = ("digits",)
 _DEFAULT = Options()
 
 
@@ -45,9 +47,10 @@ def check_files(name: str, split: str, *, root: Path | None, options: Options = 
     """Look whether the files of a split are there, without reading an image. What a factory reads is not known.
 
     Raises:
-        SafsError: if one is missing, naming it, or there is no such dataset.
+        SafsError: if one is missing, naming it, there is no such dataset, or something is set that it does not read.
     """
     check_name(name)
+    _check_read(name, root, options)
     with _reading(name):
         _look(name, split, root, options)
 
@@ -74,10 +77,11 @@ def load(
             the sets in `DATASETS` know their own.
 
     Raises:
-        SafsError: if a name is unknown, the files are missing or corrupt, a package that reads them is missing, or
-            the two splits do not fit each other.
+        SafsError: if a name is unknown, the files are missing or corrupt, a package that reads them is missing, the
+            two splits do not fit each other or the memory, or something is set that the dataset does not read.
     """
     check_name(name)
+    _check_read(name, root, options)
     if split not in SPLITS:
         raise UnknownNameError("split", split, SPLITS)
     with _reading(name):
@@ -89,18 +93,33 @@ def load(
         )
     if split == "train" and options.augmentation is not None:
         data = replace(data, augmentation=options.augmentation)
-    return place(data, torch.device(device), options.residence)
+    with _reading(name):
+        return place(data, torch.device(device), options.residence)
+
+
+def _check_read(name: str, root: Path | None, options: Options) -> None:
+    """Refuse what nothing would read. Of `root`, a factory is asked itself; `kwargs` are checked by their readers."""
+    if root is not None and name in _ROOTLESS:
+        raise SafsError(f"Nothing reads `data.root`: {name!r} lies in no folder; leave it out.")
+    if options.trust_pickle and name not in downsampled.SIZES:
+        pickles = ", ".join(downsampled.SIZES)
+        raise SafsError(f"Nothing reads `data.trust_pickle`: {name!r} is none of {pickles}; leave it out.")
 
 
 @contextmanager
 def _reading(name: str) -> Iterator[None]:
-    """Turn what a missing package or a failing disk raises into one clear line."""
+    """Turn what a missing package, a failing disk or a lack of memory raises into one clear line."""
     try:
         yield
     except ModuleNotFoundError as error:
         raise SafsError(f"Dataset {name!r} needs the package {error.name!r}; install it.") from error
     except OSError as error:
         raise SafsError(f"Dataset {name!r} cannot be read: {error}") from error
+    except (MemoryError, RuntimeError) as error:
+        named = no_memory(error)
+        if named is None:
+            raise
+        raise named from error
 
 
 def _look(name: str, split: str, root: Path | None, options: Options) -> None:
@@ -114,7 +133,7 @@ def _look(name: str, split: str, root: Path | None, options: Options) -> None:
     elif name.startswith(torchvision_sets.PREFIX):
         torchvision_sets.look(name, split, root, options)
     else:
-        factory.look(name)
+        factory.look(name, root, options)
 
 
 def _named(name: str, split: str, root: Path | None, options: Options) -> Data:
@@ -128,16 +147,15 @@ def _read(name: str, split: str, root: Path | None, options: Options, train: Dat
     if split == "test" and train is None:
         raise SafsError(f"The test split of {name!r} needs `train`, the training split, for its classes and constants.")
     found = _find_split(name, split, root, options, train)
-    images = found.images if options.image_size is None else resize(found.images, options.image_size)
-    if train is not None:
-        classes, normalisation = train.classes, train.normalisation
-        if (normalisation is None) != (images.dtype == torch.float32):
-            raise SafsError(f"Dataset {name!r} must have both splits as uint8 pixels, or both as float32.")
-    else:
-        classes = found.classes or (int(found.labels.max()) + 1 if len(found.labels) else 0)
-        normalisation = measure(images) if images.dtype == torch.uint8 and len(images) else None
     try:
-        return Data(images, found.labels, classes, normalisation)
+        found.check()
+        images = found.images if options.image_size is None else resize(found.images, options.image_size)
+        if train is None:
+            classes = found.classes or int(found.labels.max()) + 1
+            return Data(images, found.labels, classes, measure(images) if images.dtype == torch.uint8 else None)
+        if (train.normalisation is None) != (images.dtype == torch.float32):
+            raise SafsError("Both splits must be uint8 pixels, or both float32.")
+        return Data(images, found.labels, train.classes, train.normalisation)
     except SafsError as error:
         raise SafsError(f"Dataset {name!r}, split {split}: {error}") from None
 
@@ -149,4 +167,4 @@ def _find_split(name: str, split: str, root: Path | None, options: Options, trai
         return _FORMATS[name][1](split, root, options, train)
     if name.startswith(torchvision_sets.PREFIX):
         return torchvision_sets.read(name, split, root, options, train)
-    return factory.read(name, split, options, train)
+    return factory.read(name, split, root, options, train)

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from safs.export import Best
+from safs.exporting.own_class import OwnClass
 
 
 @dataclass(frozen=True)
@@ -20,13 +21,15 @@ class Source:
     Attributes:
         best: the found network, as the study left it.
         network: the same, its factors folded or not; this is what the file holds.
-        name, kwargs: how `safs.models.registry.make_model` makes the network of the user's own class.
+        name, kwargs: what the network is called, and the arguments of its factory.
+        own: the user's own class.
     """
 
     best: Best
     network: nn.Module
     name: str
     kwargs: Mapping[str, Any]
+    own: OwnClass
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,11 @@ from pathlib import Path
 from safs.config.schema import Config
 from safs.export import Best, read_best
 from safs.exporting.base import Source
-from safs.exporting.checks import Difference, check_weights, compare
+from safs.exporting.checks import Difference, check_folding, check_loads, check_weights, compare
 from safs.exporting.new_file import check_free, new_file
+from safs.exporting.own_class import OwnClass, own_class
 from safs.exporting.registry import FORMATS
 from safs.folding import Folded, fold
-from safs.models.registry import make_model
-from safs.plain import make_plain
 from safs.storage import storing
 from spaces.errors import SafsError, lookup
 
@@ -49,26 +48,30 @@ def export_run(run_dir: Path, format_name: str, out: Path, *, folding: bool = Tr
         folding: whether α and β become part of the layers around them, wherever that is exact.
 
     Raises:
-        SafsError: if the study has no result yet, the file cannot be made, or is not what it should be.
+        SafsError: if the study has no result yet, folding changes what the network computes, the file cannot be made,
+            or is not what it should be.
         UnknownNameError: if there is no such format.
     """
     form = lookup("format", format_name, FORMATS)()
     form.check()
     check_free(out, form.suffix)
-    best, config = _read(run_dir)
+    best, config, own = _read(run_dir)
     folded = fold(best.network, best.input_shape, best.sites.names) if folding else None
     network = folded.network if folded is not None else best.network
-    source = Source(best, network, config.model.name, config.model.kwargs)
+    if folded is not None:
+        check_folding(best.network, network, best.input_shape)
+    source = Source(best, network, config.model.name, config.model.kwargs, own)
     content = form.to_bytes(source)
     with storing(out), new_file(out, content) as written:
         read = form.read_back(written, source)
         check_weights(source, read)
+        check_loads(source, read)
         difference = compare(best.network, read, best.input_shape)
     return Exported(len(content), len(best.mask), difference, folded, form.snippet(out, source))
 
 
-def _read(run_dir: Path) -> tuple[Best, Config]:
-    """Return what a study found, and its config."""
+def _read(run_dir: Path) -> tuple[Best, Config, OwnClass]:
+    """Return what a study found, its config, and the class of its network."""
     if not run_dir.is_dir():
         raise SafsError(f"{run_dir} is a file." if run_dir.exists() else f"There is no run directory at {run_dir}.")
     recorded = run_dir / "config.yaml"
@@ -79,5 +82,5 @@ def _read(run_dir: Path) -> tuple[Best, Config]:
             f"The study in {run_dir} has not ended; safs run {recorded} --run-dir {run_dir} --resume ends it."
         )
     config = Config.from_yaml(recorded)
-    model = make_plain(make_model(config.model.name, config.model.kwargs, seed=config.seed))
-    return read_best(run_dir / "best", model), config
+    own = own_class(config.model.name, config.model.kwargs, seed=config.seed)
+    return read_best(run_dir / "best", own.network), config, own

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from safs.exporting.base import Format, ReadBack, Source
-from safs.exporting.own_class import making
 from safs.exporting.torch_export_format import first_line, program_of
+from safs.surgery import ACTIVATIONS
 from spaces.errors import SafsError
 
 OPSET = 20
@@ -47,12 +47,13 @@ class OnnxFormat(Format):
                     optimize=False,  # it would fold weights together, and their names be lost
                     verbose=False,
                 )
+            assert exported is not None, "the exporter returns a program unless it writes a file"
+            model = exported.model_proto
+            _add_unread(model, source)
         except Exception as error:  # the exporter raises anything for what it has no translation of
             raise SafsError(
                 f"{source.name} cannot be written as ONNX ({first_line(error)}); use --format torch-export."
             ) from error
-        assert exported is not None, "the exporter returns a program unless it writes a file"
-        model = exported.model_proto
         if model.ByteSize() > _LARGEST:
             raise SafsError(f"{source.name} is larger than the 2 GB of an ONNX file; use --format torch-export.")
         content: bytes = model.SerializeToString()
@@ -78,13 +79,23 @@ class OnnxFormat(Format):
 
     def snippet(self, path: Path, source: Source) -> str:
         """Return three lines that load the file's weights; onnxruntime runs the file as it is."""
-        statement, own = making(source.name, source.kwargs)
+        weights = "tensors[n] if t.is_floating_point() else tensors.get(n, t)"
         return (
-            f"import onnx, torch; {statement}\n"
-            f"tensors = {{t.name: torch.tensor(onnx.numpy_helper.to_array(t)) "
+            f"import onnx, torch; {source.own.statement}\n"
+            f"model = {source.own.expression}; tensors = {{t.name: torch.tensor(onnx.numpy_helper.to_array(t)) "
             f"for t in onnx.load({str(path)!r}).graph.initializer}}\n"
-            f"model = {own}; model.load_state_dict({{n: tensors.get(n, t) for n, t in model.state_dict().items()}})"
+            f"model.load_state_dict({{n: {weights} for n, t in model.state_dict().items()}})"
         )
+
+
+def _add_unread(model: Any, source: Source) -> None:
+    """Add the weights that the graph does not read, which the exporter leaves out, and the other names of tied ones."""
+    import onnx
+
+    held = {tensor.name for tensor in model.graph.initializer}
+    for name, tensor in source.network.state_dict().items():
+        if name not in held and tensor.is_floating_point() and not name.startswith(f"{ACTIVATIONS}."):
+            model.graph.initializer.append(onnx.numpy_helper.from_array(tensor.detach().cpu().numpy(), name))
 
 
 def _options() -> Any:

@@ -9,7 +9,6 @@ from safetensors.torch import load_file, save
 
 from safs.export import METADATA, describe_activations, load_exported
 from safs.exporting.base import Format, ReadBack, Source
-from safs.exporting.own_class import making
 from safs.surgery import ACTIVATIONS, read_choices
 
 
@@ -35,9 +34,8 @@ class SafetensorsFormat(Format):
 
     def snippet(self, path: Path, source: Source) -> str:
         """Return three lines that load the file."""
-        statement, own = making(source.name, source.kwargs)
         return (
-            f"import safs; from safetensors.torch import load_file; {statement}\n"
-            f"model = {own}; model.load_state_dict(load_file({str(path)!r}))\n"
+            f"import safs; from safetensors.torch import load_file; {source.own.statement}\n"
+            f"model = {source.own.expression}; model.load_state_dict(load_file({str(path)!r}))\n"
             f"network = safs.load_exported({str(path)!r}, model)  # with its activations, ready for inference"
         )

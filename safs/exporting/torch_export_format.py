@@ -9,7 +9,6 @@ import torch
 from torch.export import Dim, ExportedProgram
 
 from safs.exporting.base import Format, ReadBack, Source
-from safs.exporting.own_class import making
 from safs.surgery import ACTIVATIONS
 from spaces.errors import SafsError
 
@@ -60,10 +59,10 @@ class TorchExportFormat(Format):
 
     def snippet(self, path: Path, source: Source) -> str:
         """Return three lines that load the file."""
-        statement, own = making(source.name, source.kwargs)
         names = f"if not name.startswith({ACTIVATIONS + '.'!r})"
         return (
-            f"import torch; {statement}\n"
-            f"program = torch.export.load({str(path)!r}); network = program.module()  # ready for inference\n"
-            f"model = {own}; model.load_state_dict({{name: t for name, t in program.state_dict.items() {names}}})"
+            f"import torch; {source.own.statement}\n"
+            f"model = {source.own.expression}; program = torch.export.load({str(path)!r})\n"
+            f"model.load_state_dict({{name: t for name, t in program.state_dict.items() {names}}}); "
+            "network = program.module()  # ready for inference"
         )

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.fx import GraphModule, Interpreter, Node
+from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from safs.folding.factors import NotExactError
 from safs.recognition import recognise
 from safs.tracing import caller
 from spaces.activation import Activation
-from spaces.errors import SafsError
 
 HOMOGENEOUS = {"relu", "leaky_relu", "prelu", "identity"}
 """Operators with f(c·x) = c·f(x) for every c > 0; the identity for every c."""
@@ -72,12 +72,16 @@ class Calls:
         modules: its modules by name.
         names: what people call the modules of activation sites.
         values: the shape of each node's tensor (a list of shapes for several), or its value if it is no tensor.
+        memory: where each node's tensors lie, in the order of the calls; a view lies where its tensor does.
+        overwritten: the inputs of each call that it overwrites.
     """
 
     network: GraphModule
     modules: Mapping[str, nn.Module]
     names: Mapping[str, str]
     values: Mapping[Node, Any]
+    memory: Mapping[Node, frozenset[StorageWeakRef]]
+    overwritten: Mapping[Node, Sequence[Node]]
 
     def module(self, node: Node) -> nn.Module | None:
         """Return the module that a node calls, or None if it calls none."""
@@ -121,6 +125,21 @@ class Calls:
             return node.target in _SHAPES
         return node.op == "call_function" and node.target is getattr and node.args[1] in _SHAPE_ATTRIBUTES
 
+    def is_read_after(self, tensor: Node, call: Node) -> bool:
+        """Return whether what a call overwrites is read again, under its old name or a view's, or outlives the pass."""
+        older = [node for node, memory in self.memory.items() if node < call and memory & self.memory[tensor]]
+        return any(
+            node.op in ("placeholder", "get_attr") or any(reader > call for reader in self.readers(node))
+            for node in older
+        )
+
+    def is_overwritten_after(self, tensor: Node) -> bool:
+        """Return whether a call overwrites a tensor, or a view of it, once it is made."""
+        return any(
+            call > tensor and any(self.memory[target] & self.memory[tensor] for target in targets)
+            for call, targets in self.overwritten.items()
+        )
+
     def rerun(self, node: Node, source: Node) -> Callable[[Tensor], Any]:
         """Return a node's call as a function of one of its inputs, all others being no tensors."""
 
@@ -143,51 +162,6 @@ class Calls:
 
 class Shape(tuple[int, ...]):
     """The shape of a tensor, told apart from a tuple of numbers that a network computes."""
-
-
-class _Run(Interpreter):
-    def __init__(self, network: GraphModule) -> None:
-        super().__init__(network)
-        self.seen: dict[Node, Any] = {}
-
-    def run_node(self, n: Node) -> Any:
-        result = super().run_node(n)
-        self.seen[n] = _noted(result)
-        return result
-
-
-def _noted(value: Any) -> Any:
-    if isinstance(value, torch.Size):
-        return tuple(value)
-    if isinstance(value, Tensor):
-        return Shape(value.shape)
-    if isinstance(value, list | tuple) and any(isinstance(item, Tensor) for item in value):
-        return [_noted(item) for item in value]
-    return value
-
-
-def observe(network: GraphModule, input_shape: tuple[int, ...], names: Mapping[str, str]) -> Calls:
-    """Run a network in evaluation on two blank examples and return its calls.
-
-    Args:
-        network: the network.
-        input_shape: the shape of one example.
-        names: what people call the modules of activation sites.
-
-    Raises:
-        SafsError: if it does not take input of that shape.
-    """
-    parameter = next(network.parameters(), torch.zeros(()))
-    example = torch.zeros(2, *input_shape, dtype=parameter.dtype, device=parameter.device)
-    run = _Run(network)
-    try:
-        with torch.no_grad():
-            run.run(example)
-    except Exception as error:  # whatever a forward pass may raise for input of the wrong shape
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        name = type(network).__name__
-        raise SafsError(f"{name} does not take input of shape {tuple(input_shape)}: {reason}") from error
-    return Calls(network, dict(network.named_modules(remove_duplicate=False)), names, run.seen)
 
 
 def passes_unchanged(calls: Calls, node: Node, factor: Tensor) -> bool:

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from safs.folding.agreement import combined, disagreements, losses, scaled, total_scales, used_tensors
-from safs.folding.calls import Calls, observe
+from safs.folding.calls import Calls
+from safs.folding.observing import observe
 from safs.folding.plans import FactorName, Plan, Refusals, plan_site, stay
 from safs.surgery import ACTIVATIONS
 from spaces.activation import Activation

@@ -52,6 +52,8 @@ def plan_site(calls: Calls, node: Node, site: Activation, refusals: Refusals) ->
         site: its module.
         refusals: tensors that must not be changed, with the reasons.
     """
+    if site.operator.name == "identity" and calls.is_overwritten_after(node):
+        return stay(site, "without it the input would be the output, which is overwritten")
     ndim = len(calls.shape(node))
     alpha, beta = (
         None if value is None or bool((value == 1).all()) else as_factor(value, ndim, site.channel_dim)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.fx import Node
 from torch.fx.node import map_arg
@@ -39,13 +40,23 @@ def into_readers(calls: Calls, start: Node, factor: Tensor) -> list[Edit]:
                 edits += scale_input(node, module, scaled[sources[0]])
             else:
                 scaled[node] = _passed_on(calls, node, sources, scaled)
+                _check_overwritten(calls, node, scaled)
         node = node.next
     return edits
+
+
+def _check_overwritten(calls: Calls, node: Node, scaled: dict[Node, Any]) -> None:
+    """Refuse a call that gives a tensor its factor in place, where others read that tensor and are not known to."""
+    for target in calls.overwritten[node]:
+        had_it = target in scaled and torch.equal(scaled[target], scaled[node])
+        if not had_it and calls.is_read_after(target, node):
+            raise NotExactError(f"its output enters {calls.label(node)}, which overwrites a tensor that is read again")
 
 
 def _passed_on(calls: Calls, node: Node, sources: list[Node], scaled: dict[Node, Any]) -> Any:
     """Return the factor of a call's output (a list of factors for several outputs) from those of its inputs."""
     kind, factor = calls.kind(node), scaled[sources[0]]
+    _check_no_out(calls, node, entered=True)
     if isinstance(factor, list):  # what `chunk` or `split` made
         if kind in MOVES and len(node.args) == 2 and isinstance(node.args[1], int):
             return factor[node.args[1]]
@@ -69,6 +80,12 @@ def _passed_on(calls: Calls, node: Node, sources: list[Node], scaled: dict[Node,
     if len(sources) == 1 and passes_unchanged(calls, node, factor):
         return factor
     raise NotExactError(why_not(calls, node, entered=True))
+
+
+def _check_no_out(calls: Calls, node: Node, entered: bool) -> None:
+    """Refuse a call that is given the tensor to write its result to."""
+    if "out" in node.kwargs:
+        raise NotExactError(why_not(calls, node, entered))
 
 
 def _parts(calls: Calls, node: Node) -> tuple[list[Node], int]:
@@ -149,6 +166,7 @@ def _arguments(node: Node) -> list[Node]:
 def _asked_of_inputs(calls: Calls, node: Node, factor: Tensor) -> dict[Node, Tensor]:
     """Return the factor that each of a call's inputs needs for its output to have this one."""
     kind = calls.kind(node)
+    _check_no_out(calls, node, entered=False)
     if kind in CONCATENATIONS:
         parts, dim = _parts(calls, node)
         return dict(zip(parts, parted(factor, [calls.shape(part) for part in parts], dim), strict=True))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from safs.factories import find_factory, users_code
 from safs.models.efficientnet import EfficientNetB0
 from safs.models.lenet import LeNet5
 from safs.models.resnet import ResNet18, ResNet20
@@ -69,16 +67,19 @@ def make_model(name: str, kwargs: Mapping[str, Any] = {}, *, seed: int) -> nn.Mo
     Raises:
         SafsError: if the name is unknown, or its factory cannot be imported, fails, or returns no `nn.Module`.
     """
+    return unwrap(build_model(name, kwargs, seed=seed))
+
+
+def build_model(name: str, kwargs: Mapping[str, Any] = {}, *, seed: int) -> nn.Module:
+    """Return what `make_model` does, as its factory returns it: compiled or data-parallel if that makes it so."""
     factory = _find(name)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed CUDA too
-        try:
+        with users_code(f"Model {name!r} could not be built"):
             model = factory(**kwargs)
-        except Exception as error:
-            raise SafsError(f"Model {name!r} could not be built: {_one_line(error)}") from error
     if not isinstance(model, nn.Module):
         raise SafsError(f"Model {name!r} must be an nn.Module, but its factory returned {type(model).__name__}.")
-    return unwrap(model)
+    return model
 
 
 def _find(name: str) -> Callable[..., Any]:
@@ -89,7 +90,7 @@ def _find(name: str) -> Callable[..., Any]:
     if name.startswith("timm/"):
         return timm_builder(name.removeprefix("timm/"))
     if ":" in name:
-        return _from_module(*name.split(":", 1))
+        return find_factory("Model", name)
     raise _unknown(name)
 
 
@@ -117,25 +118,3 @@ def _from_torchvision(name: str) -> Callable[..., nn.Module]:
         return model
 
     return build
-
-
-def _from_module(module_name: str, attribute: str) -> Callable[..., Any]:
-    name = f"{module_name}:{attribute}"
-    # A console script does not search the current directory as `python -m` does. Last, so that a file there cannot
-    # shadow an installed package.
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:
-        raise SafsError(f"Model {name!r}: cannot import {module_name!r}: {_one_line(error)}") from error
-    factory: Callable[..., Any] | None = getattr(module, attribute, None)
-    if not callable(factory):
-        found = "is not callable" if factory is not None else "does not exist"
-        raise SafsError(f"Model {name!r}: {attribute!r} {found} in {getattr(module, '__file__', module_name)}.")
-    return factory
-
-
-def _one_line(error: Exception) -> str:
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__

@@ -10,9 +10,17 @@ from torch import nn
 
 from spaces.errors import SafsError, nearest_name
 
+WEIGHT_ARGUMENTS = {
+    "cache_dir", "checkpoint_path", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "pretrained_filter_fn",
+    "pretrained_model_args", "pretrained_strict",
+}  # fmt: skip
+"""Arguments that say which file or address timm reads weights from, and how; it may unpickle them."""
+
 
 def timm_builder(name: str) -> Callable[..., nn.Module]:
     """Return what builds timm's network `name`, which may have a pretrained tag: its configuration is then that one's.
+
+    The builder raises SafsError for an argument of `WEIGHT_ARGUMENTS`.
 
     Raises:
         SafsError: if timm is not installed, or has no such network.
@@ -25,6 +33,12 @@ def timm_builder(name: str) -> Callable[..., nn.Module]:
         raise SafsError(f"Unknown timm model {name!r}.{hint} timm.list_models() lists its {len(known):,} names.")
 
     def build(**kwargs: Any) -> nn.Module:
+        refused = sorted(WEIGHT_ARGUMENTS & kwargs.keys())
+        if refused:
+            raise SafsError(
+                f"timm/{name} is built without weights, so it takes no {', '.join(refused)}; leave that out and name a "
+                "file of weights as the checkpoint."
+            )
         model: nn.Module = timm.create_model(name, pretrained=False, **kwargs)
         return model
 

@@ -306,3 +306,30 @@ def test_flops_of_lenet5_and_its_mode():
     multiplications = 24 * 24 * 150 + 8 * 8 * 2400 + 30_720 + 10_080 + 840
     assert dense_flops(model, (1, 28, 28)) == 2 * multiplications
     assert (model.training, model.conv1.training) == (True, False)
+
+
+class Idle(nn.Module):
+    """Has layers that it calls in training alone, or never."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.act, self.head = nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2)
+        self.aux = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+        self.attention = nn.MultiheadAttention(4, 2)
+
+    def forward(self, x):
+        x = self.act(self.body(x))
+        if self.training:
+            return self.head(x), self.aux(x)
+        return self.head(x)
+
+
+def test_layers_that_are_never_called_are_named_with_their_share_of_the_weights():
+    model = Idle()
+    found = describe("m", model, find_sites(model, (4,)), full(model), (4,))["warnings"]
+    (warning,) = [warning for warning in found if "never calls" in warning]
+    share = round(100 * (32 + 16 + 16) / (16 + 8 + 32 + 16 + 48 + 16))
+    assert warning == (
+        f"The network never calls aux.0, aux.2, attention.out_proj, though {share} % of the weights that count as "
+        "prunable are theirs."
+    )

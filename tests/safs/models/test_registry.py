@@ -23,12 +23,14 @@ def project(tmp_path, monkeypatch):
         def named(name, seed, kwargs): return nn.Linear(len(name) + seed, kwargs)
         def fails(): raise RuntimeError("first line\\nsecond line")
         def number(): return 7
+        def leaves(): raise SystemExit(0)
         def parallel(): return nn.DataParallel(nn.Linear(3, 2))
         def compiled(): return torch.compile(nn.DataParallel(nn.Linear(3, 2)), backend="eager")
         constant = 7
     """
     (tmp_path / "user_network.py").write_text("\n".join(line.strip() for line in source.splitlines()))
     (tmp_path / "user_broken.py").write_text("import no_such_package")
+    (tmp_path / "user_script.py").write_text("import sys\ndef build(): ...\nsys.exit(build())")
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.chdir(tmp_path)
     importlib.invalidate_caches()
@@ -126,6 +128,8 @@ def test_arguments_may_be_called_like_those_of_make_model():
         ("user_network:missing", "'missing' does not exist in .*user_network.py"),
         ("user_network:constant", "'constant' is not callable"),
         ("user_network:fails", "RuntimeError: first line$"),
+        ("user_network:leaves", r"it called sys.exit\(0\); do that under `if __name__ == "),
+        ("user_script:build", r"cannot import 'user_script': it called sys.exit\(None\)"),
         ("user_network:number", "must be an nn.Module, but its factory returned int"),
     ],
 )
