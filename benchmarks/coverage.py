@@ -3,8 +3,8 @@
     python -m benchmarks.coverage                     # all 80 of torchvision, 150 of timm drawn by a seed
     python -m benchmarks.coverage --only timm/vgg16   # some
 
-For each network, untrained, at the smallest input that it takes: the sites and gates found are as many as the
-activation calls counted while it runs (`benchmarks.counting`); with its own operators put back its outputs are
+For each network, untrained, at the smallest input that it takes: the sites and gates found are, by name and operator,
+the activation calls noted while it runs (`benchmarks.counting`); with its own operators put back its outputs are
 bit-equal; with a mixed assignment it runs forward and backward in training. Networks of more parameters than
 `--limit` million are built without storage, on the meta device: shapes stand for numbers there. Every network has a
 process of its own.
@@ -17,6 +17,7 @@ import multiprocessing
 import random
 import time
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -28,7 +29,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 from torchvision import models
 
-from benchmarks.counting import count_activation_calls
+from benchmarks.counting import activation_calls
 from safs.models.registry import make_model, usual_input_shape
 from safs.sites import Sites, find_sites
 from safs.surgery import apply_assignment
@@ -38,6 +39,16 @@ from spaces.operators import PAPER_OPERATORS
 SIZES = (32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 288, 320, 384)
 MIXED = tuple(name for name in PAPER_OPERATORS if name != "symexp")
 """Untrained networks of many layers overflow with symexp."""
+CALLED = {
+    "swish": ("sigmoid",),
+    "quick_gelu": ("sigmoid",),
+    "gelu": ("erf",),
+    "gelu_tanh": ("gelu", "tanh"),
+    "hardswish": ("relu6", "hardsigmoid"),
+    "hardsigmoid": ("relu6",),
+    "relu": ("threshold",),
+}
+"""What a call is noted as where an operator depends on its arguments, or is written out over several calls."""
 
 
 @dataclass(frozen=True)
@@ -116,12 +127,12 @@ def check(name: str, limit: float) -> Outcome:
         model = _make(name)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2, *shape, generator=generator).to("cpu" if with_numbers else "meta")
-    counted = count_activation_calls(model, x)
+    calls = activation_calls(model, x)
     sites = find_sites(model, shape)
     way = f"{sites.traced}, {len(sites)} sites, {len(sites.gates)} gates"
     numbers = "" if with_numbers else ", without numbers"
     detail = f"{parameters / 1e6:.1f} M, {'×'.join(map(str, shape))}, {way}{numbers}"
-    return Outcome(name, _failure(model, sites, x, counted), detail)
+    return Outcome(name, _failure(model, sites, x, calls), detail)
 
 
 def _make(name: str) -> nn.Module:
@@ -150,12 +161,13 @@ def _smallest_input(model: nn.Module, usual: tuple[int, ...]) -> tuple[int, ...]
     return usual
 
 
-def _failure(model: nn.Module, sites: Sites, x: Tensor, counted: int) -> str:
+def _failure(model: nn.Module, sites: Sites, x: Tensor, calls: Sequence[tuple[str, str]]) -> str:
     """Return what is wrong, or nothing."""
     if sites.fixed:
         return f"{len(sites.fixed)} calls cannot be replaced: {sites.fixed[0].name}: {sites.fixed[0].reason}"
-    if len(sites) + len(sites.gates) != counted:
-        return f"{len(sites)} sites and {len(sites.gates)} gates, but {counted} activation calls"
+    different = difference(sites, calls)
+    if different:
+        return different
     if not len(sites):
         return ""
     with torch.no_grad():
@@ -169,6 +181,24 @@ def _failure(model: nn.Module, sites: Sites, x: Tensor, counted: int) -> str:
     total.backward()
     still = [name for name, p in network.named_parameters() if name.startswith("safs_activations") and p.grad is None]
     return f"no gradient for {still[0]}" if still else ""
+
+
+def difference(sites: Sites, calls: Sequence[tuple[str, str]]) -> str:
+    """Return which names and operators were found or noted, but not both, or nothing."""
+    found = Counter((one.name.partition("#")[0], one.operator) for one in (*sites, *sites.gates))
+    noted = Counter(calls)
+    extra, missing = found - noted, noted - found
+    for name, operator in list(extra.elements()):
+        within = name.rpartition(".")[0]
+        called = [one for one in +missing if one[0].startswith(within) and one[1] in CALLED.get(operator, ())]
+        if called:
+            extra.subtract([(name, operator)])
+            missing.subtract([min(called, key=lambda one: one[0].count("."))])  # the nearest to the caller
+    return "; ".join(
+        f"{some.total()} of {len(calls)} calls {what}, first {' as '.join(next(iter(some)))}"
+        for some, what in ((+extra, "not noted"), (+missing, "not found"))
+        if some
+    )
 
 
 def _outputs(value: Any) -> list[Tensor]:

@@ -18,15 +18,16 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from safs.graph_sites import CHANNELS_FIRST, CHANNELS_LAST
+from safs.graph_sites import channel_dim_behind, graph_sites
 from safs.parts import Parts
 from safs.recognition import Recognised, is_activation, recognise_function, recognise_module
 
 _PRODUCTS = {"mul", "mul_", "multiply", "__mul__", "__rmul__", "__imul__"}
 _SHAPE_ONLY = {
     "view", "reshape", "flatten", "unflatten", "unsqueeze", "squeeze", "expand", "expand_as", "permute", "transpose",
-    "contiguous", "repeat", "__getitem__", "interpolate", "dropout", "view_as",
+    "contiguous", "repeat", "__getitem__", "interpolate", "dropout", "view_as", "chunk", "split", "unbind",
 }  # fmt: skip
+_ADDITIONS = {"add", "__add__", "__radd__"}
 _ARITHMETIC = {*_PRODUCTS, "add", "sub", "rsub", "div", "__add__", "__radd__", "__sub__", "__rsub__", "__truediv__"}
 _READ_NO_VALUES = {"__get__", "size", "dim", "stride", "numel", "__len__", "is_contiguous", "storage_offset"}
 _IN_PLACE = {"__iadd__", "__isub__", "__imul__", "__itruediv__", "__ipow__", "__setitem__"}
@@ -42,12 +43,16 @@ class NodeCall:
         node: the node's name.
         shape: the shape of its output for one example, or None if it is no tensor, or unknown.
         overwritten: whether code that is kept whole overwrites its output.
+        multiplies: whether its output multiplies another tensor there: a gate, if it is a sigmoid.
+        written_out: whether it multiplies its own input there: x·σ(x).
     """
 
     part: str
     node: str
     shape: tuple[int, ...] | None = None
     overwritten: bool = False
+    multiplies: bool = False
+    written_out: bool = False
 
 
 @dataclass
@@ -136,6 +141,9 @@ class _Recorder(Interpreter):
         super().__init__(module)
         self.signature = inspect.signature(type(module).forward)
         self.part, self.watch = part, watch
+        # Without Python code there is nothing to follow: the graph says it all.
+        sites = graph_sites(module.graph, dict(module.named_modules())) if watch.parts.kept else {}
+        self.gating = {node for node, site in sites.items() if site.gating and not site.gate}
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         bound = self.signature.bind(self.module, *args, **kwargs)
@@ -148,6 +156,8 @@ class _Recorder(Interpreter):
         self.watch.calls.append(call)
         if isinstance(result, Tensor) and n.op.startswith("call"):
             self.watch.made[result] = call
+            if n.name in self.gating:
+                self.watch.follow(call, self.env[n.all_input_nodes[0]], result)
         return result
 
 
@@ -167,6 +177,7 @@ class _Watch(TorchFunctionMode):
         self._before: list[tuple[Tensor, bool]] = []
         self._sigmoids = WeakTensorKeyDictionary()
         self._inputs = WeakTensorKeyDictionary()
+        self._plus_3 = WeakTensorKeyDictionary()
         self._stale = WeakTensorKeyDictionary()
 
     def before(self, path: str) -> Callable[..., None]:
@@ -177,8 +188,10 @@ class _Watch(TorchFunctionMode):
             if self._runs_python() and activation:
                 # Out of place, so that a later use of the input can be told from one of the output.
                 (x,) = (*args, *kwargs.values())
-                self._before.append((x, bool(getattr(module, "inplace", False))))
-                vars(module)["inplace"] = False
+                in_place = bool(getattr(module, "inplace", False))
+                self._before.append((x, in_place))
+                if in_place:
+                    vars(module)["inplace"] = False
             inside = self._runs_python() and path not in self.parts.graphs and not activation
             self.stack.append((path, inside or path in self.parts.kept))
 
@@ -189,8 +202,7 @@ class _Watch(TorchFunctionMode):
 
         def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
             self.stack.pop()
-            if isinstance(module, CHANNELS_FIRST + CHANNELS_LAST):
-                self.channel_dim = -1 if isinstance(module, CHANNELS_LAST) else 1
+            self.channel_dim = channel_dim_behind(module) or self.channel_dim
             recognised = recognise_module(module)
             if recognised is None or not self._runs_python():
                 return
@@ -198,6 +210,7 @@ class _Watch(TorchFunctionMode):
             call = PythonCall(path, None, recognised, _shape(output), dim)
             x, in_place = self._before.pop()
             if in_place:
+                vars(module)["inplace"] = True
                 self._stale[x] = call
                 if x in self.made:
                     self.made[x].overwritten = True
@@ -226,9 +239,13 @@ class _Watch(TorchFunctionMode):
     def _note(self, call: PythonCall, x: Any, output: Tensor) -> None:
         self.calls.append(call)
         self.made[output] = call
-        if call.recognised.operator in GATING:
-            self._sigmoids[output] = call
-            self._inputs[x] = call
+        if call.recognised.operator in GATING or (call.recognised.operator == "relu6" and x in self._plus_3):
+            self.follow(call, x, output)
+
+    def follow(self, call: Call, x: Tensor, output: Tensor) -> None:
+        """Notice what multiplies the output of a sigmoid of x, or of relu6(x + 3), which is six times a hard one."""
+        self._sigmoids[output] = call
+        self._inputs[self._plus_3.get(x, x)] = call
 
     def _see_uses(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         if name in _READ_NO_VALUES:
@@ -254,9 +271,13 @@ class _Watch(TorchFunctionMode):
                     call.written_out = True
                 else:
                     call.multiplies = True
+        if name in _ADDITIONS and len(tensors) == 1 and [v for v in args if not isinstance(v, Tensor)] == [3]:
+            self._plus_3[result] = tensors[0]
         passes = name in _SHAPE_ONLY or (name in _ARITHMETIC and len(tensors) == 1)
-        if passes and tensors and isinstance(result, Tensor) and tensors[0] in self._sigmoids:
-            self._sigmoids[result] = self._sigmoids[tensors[0]]
+        if passes and tensors and tensors[0] in self._sigmoids:
+            for piece in tree_leaves(result):
+                if isinstance(piece, Tensor):
+                    self._sigmoids[piece] = self._sigmoids[tensors[0]]
 
 
 def _recognise_function(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Recognised | None:

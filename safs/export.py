@@ -22,9 +22,11 @@ from safs.masks import Mask, check_mask, violations
 from safs.models.registry import make_model
 from safs.plain import make_plain
 from safs.sites import Site, Sites, find_sites
+from safs.state import load_state
 from safs.surgery import ACTIVATIONS, SiteChoice, apply_assignment
-from safs.tracing import check_tensors, unwrap
+from safs.tracing import check_tensors
 from safs.trial import Problem
+from safs.wrappers import unwrap
 from spaces.activation import Value
 from spaces.errors import SafsError
 
@@ -144,7 +146,7 @@ def _fill(
     """
     model = _plain_copy(model) if model is not None else _make_model(source, call, activations)
     check_fits(weights, model, path)
-    model.load_state_dict(weights, strict=False)
+    load_state(model, weights, strict=False)
     sites = find_sites(model, activations.input_shape)
     if sites.names != activations.names:
         names, own = list(activations.names), list(sites.names)

@@ -44,7 +44,7 @@ def users_code(what: str) -> Iterator[None]:
         what: what has failed then; the line begins with it.
 
     Raises:
-        SafsError: if the code raises anything but an interrupt, or ends the program.
+        SafsError: if the code raises anything but an interrupt, or ends the program; one of its own as it is.
     """
     try:
         yield

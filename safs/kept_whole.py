@@ -16,17 +16,16 @@ def warnings_of(sites: Sites, *, run: bool) -> list[str]:
     """
     kept = sites.parts.kept
     warnings = [_evaluated(path) for path in sites.parts.evaluated]
-    if not kept:
-        return warnings
-    reasons = [f"{path or 'the network itself'}: {reason}" for path, reason in kept.items()]
-    warnings += [
-        f"torch.fx does not trace {_count(len(kept), 'module')} ({_first(reasons)}); kept whole, only the activation "
-        "modules within are sites."
-    ]
+    if kept:
+        reasons = [f"{path or 'the network itself'}: {reason}" for path, reason in kept.items()]
+        warnings.append(
+            f"torch.fx does not trace {_count(len(kept), 'module')} ({_first(reasons)}); kept whole, only the "
+            "activation modules within are sites."
+        )
     if sites.fixed:
         calls = [f"{call.name}: {call.reason}" for call in sites.fixed]
-        warnings.append(f"{_count(len(calls), 'activation call')} there cannot be replaced ({_first(calls)}).")
-    if not run:
+        warnings.append(f"{_count(len(calls), 'activation call')} cannot be replaced ({_first(calls)}).")
+    if kept and not run:
         warnings.append(
             "How often a module there is called, which functions are called and which sigmoids are gates shows only "
             "a run: give the shape of the input."
@@ -37,7 +36,7 @@ def warnings_of(sites: Sites, *, run: bool) -> list[str]:
 def _evaluated(path: str) -> str:
     subject = f"Module {path}" if path else "The network"
     return (
-        f"{subject} calls something else in training (an auxiliary classifier, say), which is left out: it is trained "
+        f"{subject} does something else in training (an auxiliary classifier, say), which is left out: it is trained "
         "as it is evaluated."
     )
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from safs.tracing import check_tensors
-from spaces.errors import SafsError
+from spaces.errors import SafsError, shown
 
 Mask = dict[str, Tensor]
 """A boolean tensor for each prunable weight, by its state-dict name; False weights are zero and stay zero."""
@@ -70,7 +70,7 @@ def check_mask(
     checked: Mask = {}
     for name, tensor in mask.items():
         if name not in parameters:
-            raise SafsError(f"{origin} holds {name!r}, which {type(model).__name__} does not have.")
+            raise SafsError(f"{origin} holds {shown(name)}, which {type(model).__name__} does not have.")
         kept = as_mask(tensor, name, parameters[name].shape, origin)
         own = first.get(id(parameters[name]), name)
         checked[own] = kept & checked.get(own, kept)

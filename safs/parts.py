@@ -7,7 +7,7 @@ themselves where that is possible.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from torch import nn
@@ -28,20 +28,29 @@ class Parts:
     Attributes:
         graphs: the graphs of the modules that are traced, by their paths; that of the network itself is "".
         kept: the paths of the modules that are kept whole, and why.
-        evaluated: the paths of the modules that call something else in training, and are taken as in evaluation.
+        evaluated: the paths of the modules that do something else in training, and are taken as in evaluation.
     """
 
     graphs: Mapping[str, Graph]
     kept: Mapping[str, str]
     evaluated: tuple[str, ...] = ()
 
-    def without_inner_graphs(self) -> Parts:
-        """Return the parts with everything inside the modules that are kept whole left as it is."""
+    @property
+    def inner(self) -> tuple[str, ...]:
+        """The paths of the graphs inside modules that are kept whole."""
+        return tuple(path for path in self.graphs if path)
+
+    def without(self, paths: Collection[str]) -> Parts:
+        """Return the parts with the modules of some graphs left as they are."""
         return Parts(
-            {path: graph for path, graph in self.graphs.items() if not path},
+            {path: graph for path, graph in self.graphs.items() if path not in paths},
             self.kept,
-            tuple(path for path in self.evaluated if not any(_is_within(path, kept) for kept in self.kept)),
+            tuple(path for path in self.evaluated if self._graph_of(path) not in paths),
         )
+
+    def _graph_of(self, path: str) -> str:
+        """Return the path of the innermost graph that a module is in."""
+        return max((outer for outer in self.graphs if _is_within(path, outer)), key=len)
 
 
 def find_parts(model: nn.Module) -> Parts:

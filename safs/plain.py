@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.utils import parametrize, prune, remove_spectral_norm, remove_weight_norm
-from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.spectral_norm import SpectralNorm, SpectralNormLoadStateDictPreHook
 from torch.nn.utils.weight_norm import WeightNorm
 
 from spaces.errors import SafsError
@@ -71,3 +71,6 @@ def _remove_hooks(module: nn.Module) -> None:
             if isinstance(hook, kind):
                 with torch.no_grad():
                     remove(module, getattr(hook, attribute))
+    for key, loading in list(module._load_state_dict_pre_hooks.items()):
+        if isinstance(getattr(loading, "hook", None), SpectralNormLoadStateDictPreHook):
+            del module._load_state_dict_pre_hooks[key]  # `remove_spectral_norm` leaves it

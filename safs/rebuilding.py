@@ -9,19 +9,28 @@ import torch.fx
 from torch import nn
 from torch.fx import Graph
 
-from safs.tracing import CONSTANT, TRAINING_FLAG
+from safs.modes import VALUES
+from safs.stand_ins import StandIn
+from safs.tracing import CONSTANT
 from safs.transformer_layers import replaced, with_activation_modules
+from safs.wrappers import with_plain_wrappers
+
+_ORIGINAL = "safs_original"
 
 
-class TrainingFlag(nn.Module):
-    """Returns whether it is in training, which it always is with the module that it stands in.
+class OfTheMode(nn.Module):
+    """Returns one value in training and another in evaluation; it always is in the mode of the module it stands in.
 
     A module and not a read of `self.training`, which a network that is pickled and read back would fix.
     """
 
-    def forward(self) -> bool:
-        """Return the mode."""
-        return self.training
+    def __init__(self, in_training: float, in_evaluation: float) -> None:
+        super().__init__()
+        self.in_training, self.in_evaluation = in_training, in_evaluation
+
+    def forward(self) -> float:
+        """Return the value."""
+        return self.in_training if self.training else self.in_evaluation
 
 
 Modules = Mapping[str, nn.Module]
@@ -43,17 +52,22 @@ def rebuild(
         model: the network; it is not changed.
         graphs: the graphs that modules run, by their paths; the network itself, "", is then a `GraphModule`.
         children: further submodules, by the path of the module that gets them.
-        swaps: by the path of a module, what makes the one that takes its place from it.
+        swaps: by the path of a module, what makes the one that takes its place in Python code from it. The calls of
+            graphs stay those of the module itself.
     """
-    root = with_activation_modules(copy.deepcopy(model))
+    root = with_activation_modules(with_plain_wrappers(copy.deepcopy(model)))
+    originals: dict[nn.Module, nn.Module] = {}
     for path, make in swaps.items():
-        _swap(root, path, make(root.get_submodule(path)))
-    for path in sorted(graphs, key=lambda path: -path.count(".")):
-        if path:
-            part = _graph_module(root.get_submodule(path), graphs[path], model.get_submodule(path), children.get(path))
-            _swap(root, path, part)
-    if "" in graphs:
-        return _graph_module(root, graphs[""], model, children.get(""))
+        original = root.get_submodule(path)
+        swapped = make(original)
+        originals[swapped] = original
+        _swap(root, path, swapped)
+    for path in sorted(graphs, key=lambda path: (path == "", -path.count("."))):
+        part = root.get_submodule(path)
+        made = _graph_module(part, graphs[path], model.get_submodule(path), children.get(path, {}), originals)
+        if not path:
+            return made
+        _swap(root, path, made)
     for name, child in children.get("", {}).items():
         root.add_module(name, child.train(root.training))
     return root
@@ -69,26 +83,48 @@ def _swap(root: nn.Module, path: str, module: nn.Module) -> None:
                 replaced(owner)
 
 
-def _graph_module(root: nn.Module, graph: Graph, original: nn.Module, children: Modules | None) -> torch.fx.GraphModule:
-    """Return a module that runs a graph with the tensors and submodules of `root`, in the modes of `original`."""
+def _graph_module(
+    root: nn.Module, graph: Graph, model: nn.Module, children: Modules, originals: Mapping[nn.Module, nn.Module]
+) -> torch.fx.GraphModule:
+    """Return a module that runs a graph with the tensors and submodules of `root`, in the modes of `model`.
+
+    Of the modules of `root` that were swapped, it calls the originals.
+    """
     names = set(root.state_dict())
-    for name, child in (children or {}).items():
+    for name, child in children.items():
         root.add_module(name, child)
     for node in graph.nodes:
         owner, _, name = str(node.target).rpartition(".")
-        if node.op == "call_module" and name == TRAINING_FLAG:
-            root.get_submodule(owner).add_module(TRAINING_FLAG, TrainingFlag())
-        if CONSTANT in node.meta:
+        if VALUES in node.meta:
+            root.get_submodule(owner).add_module(name, OfTheMode(*node.meta[VALUES]))
+        elif node.op == "call_module" and root.get_submodule(str(node.target)) in originals:
+            held = StandIn([originals[root.get_submodule(str(node.target))]], [False])  # it adds no state-dict name
+            node.target = f"{_ORIGINAL}_{node.name}"
+            root.add_module(node.target, held)
+        elif CONSTANT in node.meta:
             root.register_buffer(str(node.target), node.meta[CONSTANT].clone())
-    network = torch.fx.GraphModule(root, graph, class_name=type(original).__name__)
+    network = torch.fx.GraphModule(root, graph, class_name=type(model).__name__)
+    _keep_shared(root, network)
     _keep_unused(root, network)
-    for name, child in (children or {}).items():
+    for name, child in children.items():
         if list(child.children()):
             network.add_module(name, child)  # whole: sites inside modules that are kept are no calls of the graph
     _keep_names(network, names)
-    _keep_order(network, original)
-    _keep_modes(network, original)
+    _keep_order(network, model)
+    _keep_modes(network, model)
     return network
+
+
+def _keep_shared(root: nn.Module, network: torch.fx.GraphModule) -> None:
+    """Put back what `GraphModule` leaves out: modules that are called under another of their names.
+
+    Copies of a `GraphModule` keep a module under one of its own names only, so none gets a second one there.
+    """
+    used = set(network.modules())
+    have = {path for path, _ in network.named_modules(remove_duplicate=False)}
+    for path, module in root.named_modules(remove_duplicate=False):
+        if module in used and path not in have and ("." in path or module not in network.children()):
+            network.add_submodule(path, module)
 
 
 def _keep_unused(root: nn.Module, network: nn.Module) -> None:

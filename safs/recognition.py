@@ -24,7 +24,7 @@ class Recognised:
     """The unary operator that a call computes, and the values of its constants there.
 
     Attributes:
-        operator: a name of the operator table.
+        operator: a name of the operator table, or of `FIXED`.
         constants: the constants where they differ from the table's: numbers, or lists per channel.
     """
 
@@ -39,6 +39,11 @@ _SLOPE: _Arguments = (("negative_slope", "slope"),)
 _ALPHA: _Arguments = (("alpha", "a"),)
 _SOFTPLUS: _Arguments = (("beta", "sharpness"),)
 _HARDTANH: _Arguments = (("min_val", "low"), ("max_val", "high"))
+_SHRINK: _Arguments = (("lambd", "width"),)
+_THRESHOLD: _Arguments = (("threshold", "threshold"), ("value", "value"))
+
+FIXED: Mapping[str, str] = {"rrelu": "it is random in training, as no operator of the table is"}
+"""Activation functions that are known and cannot be replaced, and why."""
 
 _MODULES: dict[type[nn.Module], tuple[str, _Arguments]] = {
     nn.ReLU: ("relu", ()),
@@ -60,9 +65,13 @@ _MODULES: dict[type[nn.Module], tuple[str, _Arguments]] = {
     nn.Tanhshrink: ("tanhshrink", ()),
     nn.Softplus: ("softplus", _SOFTPLUS),
     nn.Softsign: ("softsign", ()),
+    nn.Softshrink: ("softshrink", _SHRINK),
+    nn.Hardshrink: ("hardshrink", _SHRINK),
+    nn.Threshold: ("threshold", _THRESHOLD),
+    nn.RReLU: ("rrelu", ()),
 }
 
-_TIMM = "timm.layers.activations"
+_TIMM = ("timm.layers.activations", "timm.layers.activations_me")
 _TIMM_MODULES: dict[str, str] = {
     "Swish": "swish",
     "Mish": "mish",
@@ -76,7 +85,7 @@ _TIMM_MODULES: dict[str, str] = {
     "GELUTanh": "gelu_tanh",
     "QuickGELU": "quick_gelu",
 }
-"""By the class's name, so that timm need not be there."""
+"""By the class's name, without the "Me" of those that save memory, so that timm need not be there."""
 
 _FUNCTIONS: dict[Callable[..., Any], tuple[str, _Arguments]] = {
     F.relu: ("relu", ()),
@@ -113,6 +122,16 @@ _FUNCTIONS: dict[Callable[..., Any], tuple[str, _Arguments]] = {
     F.tanhshrink: ("tanhshrink", ()),
     F.softplus: ("softplus", _SOFTPLUS),
     F.softsign: ("softsign", ()),
+    F.softshrink: ("softshrink", _SHRINK),
+    F.hardshrink: ("hardshrink", _SHRINK),
+    torch.hardshrink: ("hardshrink", _SHRINK),
+    Tensor.hardshrink: ("hardshrink", _SHRINK),
+    F.threshold: ("threshold", _THRESHOLD),
+    torch.threshold_: ("threshold", _THRESHOLD),
+    torch.threshold: ("threshold", _THRESHOLD),
+    F.rrelu: ("rrelu", ()),
+    F.rrelu_: ("rrelu", ()),
+    torch.rrelu: ("rrelu", ()),
 }
 
 _METHODS: dict[str, str] = {
@@ -123,14 +142,6 @@ _METHODS: dict[str, str] = {
     "tanh": "tanh",
     "tanh_": "tanh",
 }
-
-_CLAMPS = {
-    getattr(owner, name)
-    for owner in (torch, Tensor)
-    for name in ("clamp", "clamp_", "clip", "clip_", "clamp_min", "clamp_min_")
-}
-_BOUNDS: dict[tuple[Any, Any], str] = {(0, None): "relu", (0, 6): "relu6"}
-"""What a clamp is by its least and greatest value. With others it keeps numbers in a range that something needs."""
 
 
 def recognise(node: Node, modules: Mapping[str, nn.Module]) -> Recognised | None:
@@ -157,20 +168,12 @@ def recognise_function(function: Any, args: Sequence[Any], kwargs: Mapping[str, 
     name = getattr(function, "__name__", "")
     if name in _METHODS and function is getattr(Tensor, name):
         return Recognised(_METHODS[name])
-    if not isinstance(function, Hashable):
-        return None
-    if function in _CLAMPS:
-        bounds = dict(zip(("min", "max"), args[1:], strict=False)) | dict(kwargs)
-        clamped = _BOUNDS.get((bounds.get("min"), bounds.get("max")))
-        return Recognised(clamped) if clamped else None
-    if function not in _FUNCTIONS:
+    if not isinstance(function, Hashable) or function not in _FUNCTIONS:
         return None
     operator, arguments = _FUNCTIONS[function]
     given = dict(zip((name for name, _ in arguments), args[1:], strict=False)) | dict(kwargs)
     if any(isinstance(given.get(name), Node | Tensor) for name, _ in arguments):
         return None  # a constant that the forward pass computes is none
-    if operator == "gelu" and given.get("approximate", "none") == "tanh":
-        operator = "gelu_tanh"
     return _recognised(operator, arguments, given)
 
 
@@ -182,8 +185,6 @@ def recognise_module(module: nn.Module) -> Recognised | None:
     if isinstance(module, nn.PReLU):
         return _prelu(module.weight)
     operator, arguments = known
-    if isinstance(module, nn.GELU) and module.approximate == "tanh":
-        operator = "gelu_tanh"
     return _recognised(operator, arguments, vars(module))
 
 
@@ -195,14 +196,14 @@ def is_activation(module: nn.Module) -> bool:
 def _known(module: nn.Module) -> tuple[str, _Arguments] | None:
     """Return the tables' entry for a module. A subclass that keeps the `forward` of a known one is that one."""
     if _is_timm(module):
-        operator = _TIMM_MODULES.get(type(module).__name__)
+        operator = _TIMM_MODULES.get(type(module).__name__.removesuffix("Me"))
         return (operator, ()) if operator else None
     base = next((base for base in type(module).__mro__ if base in _MODULES), None)
     return _MODULES[base] if base is not None and type(module).forward is base.forward else None
 
 
 def _is_timm(module: nn.Module) -> bool:
-    return type(module).__module__ == _TIMM
+    return type(module).__module__ in _TIMM
 
 
 def _functional_prelu(node: Node, modules: Mapping[str, nn.Module]) -> Recognised | None:
@@ -223,6 +224,10 @@ def _prelu(weight: Tensor) -> Recognised:
 
 
 def _recognised(operator: str, arguments: _Arguments, given: Mapping[str, Any]) -> Recognised:
-    table = get_operator(operator).constants
+    if operator == "gelu" and given.get("approximate") == "tanh":
+        operator = "gelu_tanh"
     values = {constant: given[name] for name, constant in arguments if name in given}
-    return Recognised(operator, {name: float(value) for name, value in values.items() if value != table[name]})
+    constants = {k: float(value) for k, value in values.items() if value != get_operator(operator).constants[k]}
+    if operator == "threshold" and not constants:
+        operator = "relu"
+    return Recognised(operator, constants)

@@ -15,12 +15,16 @@ from torch.fx import Graph
 from safs.calls import GATING, Call, NodeCall, PythonCall, calls_of_a_run, calls_without_an_example
 from safs.graph_sites import graph_sites
 from safs.parts import Parts, find_parts
+from safs.random_states import kept_random_states
 from safs.rebuilding import rebuild
-from safs.recognition import Recognised
-from safs.tracing import check_tensors, unwrap
+from safs.recognition import FIXED, Recognised
+from safs.tracing import check_tensors
 from safs.transformer_layers import with_activation_modules
+from safs.wrappers import unwrap, with_plain_wrappers
 from spaces.activation import Activation
 from spaces.errors import SafsError
+
+_WRITTEN_OUT = "it is part of an activation that is written out"
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class FixedCall:
-    """A call of an activation function inside a module that is kept whole, which cannot be replaced, and why."""
+    """A call of an activation function that cannot be replaced, most often in a module kept whole, and why."""
 
     name: str
     operator: str
@@ -144,23 +148,49 @@ def find_sites(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> 
         raise SafsError(f"The network is wrapped in {type(model).__name__}; give the network itself, inside of it.")
     check_tensors(model)
     tensors = (*model.parameters(), *model.buffers())
-    prepared = with_activation_modules(copy.deepcopy(model, {id(tensor): tensor for tensor in tensors}))
+    copied = copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
+    prepared = with_activation_modules(with_plain_wrappers(copied))
     parts = find_parts(prepared)
     if input_shape is None:
-        parts = parts.without_inner_graphs()
+        parts = parts.without(parts.inner)
         return _sites(prepared, parts, calls_without_an_example(prepared, parts))
-    inner = [path for path in parts.graphs if path]
-    try:
-        calls = _run(prepared, parts, input_shape)
-        sound = max(Counter((c.part, c.node) for c in calls if isinstance(c, NodeCall)).values(), default=1) == 1
-    except SafsError:  # Python code may use more of a module than its graph has
-        if not inner:
-            raise
-        sound = False
-    if not sound:
-        parts = parts.without_inner_graphs()
-        calls = _run(prepared, parts, input_shape)
+    parts, calls = _calls(prepared, parts, input_shape)
     return _sites(prepared, parts, calls)
+
+
+def _calls(model: nn.Module, parts: Parts, input_shape: tuple[int, ...]) -> tuple[Parts, list[Call]]:
+    """Return the calls of a run, and the parts without the inner graphs that are no substitute for their modules.
+
+    Python code may call a module several times, and use more of it than its graph has.
+    """
+    try:
+        calls = _run(model, parts, input_shape)
+    except SafsError:
+        _run(model, parts.without(parts.inner), input_shape)  # if this fails too, no graph is to blame
+        return _calls(model, parts.without(_failing(model, parts, input_shape) or parts.inner), input_shape)
+    repeated = {part for (part, _), times in _node_calls(calls).items() if part and times > 1}
+    return _calls(model, parts.without(repeated), input_shape) if repeated else (parts, calls)
+
+
+def _node_calls(calls: list[Call]) -> Counter[tuple[str, str]]:
+    return Counter((call.part, call.node) for call in calls if isinstance(call, NodeCall))
+
+
+def _failing(model: nn.Module, parts: Parts, input_shape: tuple[int, ...]) -> tuple[str, ...]:
+    """Return the inner graphs with each of which alone a run fails, by halves; none if a run does not fail."""
+    try:
+        _run(model, parts, input_shape)
+    except SafsError:
+        inner = parts.inner
+        middle = len(inner) // 2
+        if not middle:
+            return inner
+        return tuple(
+            path
+            for half in (inner[:middle], inner[middle:])
+            for path in _failing(model, parts.without(half), input_shape)
+        )
+    return ()
 
 
 def _run(model: nn.Module, parts: Parts, input_shape: tuple[int, ...]) -> list[Call]:
@@ -169,7 +199,8 @@ def _run(model: nn.Module, parts: Parts, input_shape: tuple[int, ...]) -> list[C
     example = torch.zeros(2, *input_shape, dtype=parameter.dtype, device=parameter.device)
     network = rebuild(model, {path: copy.deepcopy(graph) for path, graph in parts.graphs.items()}).eval()
     try:
-        return calls_of_a_run(network, parts, example)
+        with kept_random_states():
+            return calls_of_a_run(network, parts, example)
     except Exception as error:  # whatever a forward pass may raise for input of the wrong shape
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise SafsError(
@@ -239,12 +270,15 @@ def _found(model: nn.Module, parts: Parts, calls: list[Call]) -> tuple[list[_Fou
             found.append(_python_call(call, number))
         elif call.node in known[call.part]:
             site = known[call.part][call.node]
+            gate = site.gate or call.multiplies
+            recognised = Recognised(site.gating) if gate and site.gating else site.recognised
+            reason = _WRITTEN_OUT if call.written_out else FIXED.get(recognised.operator)
             within = f"{call.part}." if call.part else ""
             node = f"{call.part}:{call.node}" if call.part else call.node
             found.append(
                 _Found(
-                    within + site.name, site.recognised, call.shape, site.channel_dim, node, call.part, None,
-                    call.overwritten, site.gate, None,
+                    within + site.name, recognised, call.shape, site.channel_dim, node, call.part, None,
+                    call.overwritten, gate, reason,
                 )
             )  # fmt: skip
     return found, counts
@@ -253,16 +287,17 @@ def _found(model: nn.Module, parts: Parts, calls: list[Call]) -> tuple[list[_Fou
 def _python_call(call: PythonCall, number: int | None) -> _Found:
     unknown = call.shape is None and call.recognised.operator in GATING
     gate = call.recognised.operator == "glu" or call.multiplies or unknown
-    reason = None
+    recognised = Recognised("hardsigmoid") if gate and call.recognised.operator == "relu6" else call.recognised
+    reason = FIXED.get(recognised.operator)
     if call.function is not None:
         reason = "it is a function"
     elif call.written_out:
-        reason = "it is part of an activation that is written out"
+        reason = _WRITTEN_OUT
     elif call.input_is_read:
         reason = "it overwrites its input, which is read again"
     base = f"{call.path}.{call.function}" if call.function and call.path else call.function or call.path
     return _Found(
-        base, call.recognised, call.shape, call.channel_dim, f"{call.path}#{number}", call.path, number,
+        base, recognised, call.shape, call.channel_dim, f"{call.path}#{number}", call.path, number,
         call.overwritten, gate, reason,
     )  # fmt: skip
 

@@ -91,7 +91,7 @@ def _activation(site: Site, choice: SiteChoice, learn: bool, per_channel: bool) 
     if own and same and not learn and (choice.alpha, choice.beta) == (1.0, 1.0):
         return None
     if (per_channel or chosen.per_channel) and site.channels is None:
-        raise SafsError(f"Values per channel at {site.name!r} need the network's input shape, which was not given.")
+        raise SafsError(_no_channels(site, chosen.name))
     return Activation(
         chosen,
         alpha=choice.alpha,
@@ -101,6 +101,16 @@ def _activation(site: Site, choice: SiteChoice, learn: bool, per_channel: bool) 
         channels=site.channels,
         per_channel=per_channel,
         channel_dim=site.channel_dim,
+    )
+
+
+def _no_channels(site: Site, name: str) -> str:
+    """Return why a site has no values per channel."""
+    if site.shape is None:
+        return f"Values per channel at {site.name!r} need the network's input shape, which was not given."
+    return (
+        f"{name!r} with values per channel does not fit {site.name!r}, whose output is one number for each example; "
+        "leave out per_channel, and choose an operator with one value per site (not srelu) there."
     )
 
 
@@ -264,10 +274,15 @@ def _own_constants(network: nn.Module, site: Site, sites: Sites) -> Mapping[str,
     if site.operator != "prelu":
         return site.constants
     if site.call is None:
-        modules = dict(network.get_submodule(site.part).named_modules())
+        part = network.get_submodule(site.part)
+        modules = {path: _unswapped(module) for path, module in part.named_modules(remove_duplicate=False)}
         (node,) = (n for n in sites.parts.graphs[site.part].nodes if n.name == _node_name(site))
         own = recognise(node, modules)
     else:
-        module = network.get_submodule(site.part)
-        own = recognise_module(module.original or module if isinstance(module, StandIn) else module)
+        own = recognise_module(_unswapped(network.get_submodule(site.part)))
     return own.constants if own else {}
+
+
+def _unswapped(module: nn.Module) -> nn.Module:
+    """Return the module that a stand-in was put in the place of, or the module itself."""
+    return module.original or module if isinstance(module, StandIn) else module

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import inspect
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,17 +13,19 @@ from torch import Tensor, nn
 from torch.fx import Graph, Node
 from torch.fx.proxy import Proxy, TraceError
 
+from safs.modes import Modes
+from safs.random_states import kept_random_states
 from safs.recognition import is_activation, recognise
+from safs.written_out import written_out
 from spaces.errors import SafsError
 
-TRAINING_FLAG = "safs_training"
-"""The name of the submodule that tells a call whether the module that makes it is in training."""
 CONSTANT = "safs_constant"
 """The entry of a node's `meta` that holds a tensor which the forward pass makes itself."""
 TRANSFORMERS = (
     nn.Transformer, nn.TransformerEncoder, nn.TransformerDecoder, nn.TransformerEncoderLayer, nn.TransformerDecoderLayer
 )  # fmt: skip
 """Modules of PyTorch, and so one call to torch.fx, that call activation functions."""
+_DRAWS = "its forward pass draws random numbers, which a graph would draw once for all"
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Trace:
     Attributes:
         graph: its calls; a module that is kept whole is one call.
         kept: the paths of the modules within whose own forward pass had to be kept whole, and why.
-        evaluated: the paths of the modules that call something else in training, and are taken as in evaluation; the
+        evaluated: the paths of the modules that do something else in training, and are taken as in evaluation; the
             module itself is "".
     """
 
@@ -44,15 +45,15 @@ class Trace:
 
 
 def trace(model: nn.Module) -> Trace:
-    """Return the graph of a network's forward pass; the network is not changed.
+    """Return the graph of a network's forward pass; neither the network nor the random state is changed.
 
     A module whose forward pass cannot be traced is kept whole: it is one call of the graph. Symbolic tracing fixes
-    whatever Python decides while it runs, `self.training` too: a call such as
-    `F.dropout(x, training=self.training)` would keep the mode it was traced in. The network is therefore traced
-    in both modes, and flags that differ are read from the module when it runs. A module within that calls something
-    else in training (stochastic depth) is kept whole, unless it calls activation functions that are no modules. The
-    network itself, and such a module, are taken as they are in evaluation (auxiliary classifiers are left out), and
-    named in `evaluated`.
+    whatever Python decides while it runs. A module that draws random numbers to decide by is therefore kept whole
+    too. `self.training` would be fixed as well: a call such as `F.dropout(x, training=self.training)` would keep the
+    mode it was traced in. The network is traced in both modes, and flags and numbers that differ are read from the
+    module's mode when it runs. A module within that does something else in training (stochastic depth) is kept whole,
+    unless it calls activation functions that are no modules. The network itself, and such a module, are taken as they
+    are in evaluation (auxiliary classifiers are left out), and named in `evaluated`.
 
     Raises:
         SafsError: if the forward pass of the network itself cannot be traced: the reason.
@@ -61,35 +62,21 @@ def trace(model: nn.Module) -> Trace:
         name: "it is one of PyTorch's own" for name, module in model.named_modules() if isinstance(module, TRANSFORMERS)
     }
     while True:
-        (train, evaluation, copied), failed = _trace_both(model, kept)
-        changing = _changing_with_the_mode(train, evaluation)
-        failed = failed or _without_functions(changing, (train, evaluation), copied)
+        graphs, copies, failed = _trace_both(model, kept)
+        if not failed:
+            modes = Modes(*graphs, copies)
+            changing = modes.changing()
+            failed = _without_functions(changing, modes)
         if not failed:
             break
         kept |= failed
-    before, after = list(train.nodes), list(evaluation.nodes)
-    for a, b, size in difflib.SequenceMatcher(
-        a=[_key(node) for node in before], b=[_key(node) for node in after], autojunk=False
-    ).get_matching_blocks():
-        for in_training, in_evaluation in zip(before[a : a + size], after[b : b + size], strict=True):
-            _join_training_flag(in_training, in_evaluation)
+    modes.join()
+    evaluation, copied = graphs[1], copies[1]
     called = {str(node.target) for node in evaluation.nodes if node.op == "call_module"}
     for node in evaluation.nodes:
         if node.op == "get_attr" and not hasattr(model, str(node.target)) and hasattr(copied, str(node.target)):
             node.meta[CONSTANT] = getattr(copied, str(node.target))
     return Trace(evaluation, {path: reason for path, reason in kept.items() if path in called}, _outermost(changing))
-
-
-def unwrap(model: nn.Module) -> nn.Module:
-    """Return the network inside `torch.compile`, `nn.DataParallel` and `DistributedDataParallel`, in any order."""
-    while True:
-        compiled = getattr(model, "_orig_mod", None)  # without an import of the compiler, which takes seconds
-        if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
-            model = model.module
-        elif isinstance(compiled, nn.Module):
-            model = compiled
-        else:
-            return model
 
 
 def check_tensors(model: nn.Module) -> None:
@@ -149,31 +136,45 @@ class _Tracer(torch.fx.Tracer):
     def call_module(
         self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        stack = dict(self.module_stack)
-        try:
+        path = self.path_of_module(m)
+        if self.is_leaf_module(m, path):
             return super().call_module(m, forward, args, kwargs)
-        except Exception as error:  # noqa: BLE001  # a forward pass may raise anything when it is given proxies
-            path = self.path_of_module(m)
-            self.failed[path] = _reason(error)
-            self.module_stack.clear()
-            self.module_stack.update(stack)
-            return self.create_proxy("call_module", path, args, kwargs)
+        stack = dict(self.module_stack)
+        with kept_random_states() as drawn:
+            try:
+                result = super().call_module(m, forward, args, kwargs)
+            except Exception as error:  # noqa: BLE001  # a forward pass may raise anything when it is given proxies
+                reason = _reason(error)
+            else:
+                if not drawn():
+                    return result
+                reason = _DRAWS
+        self.failed[path] = reason
+        self.module_stack.clear()
+        self.module_stack.update(stack)
+        return self.create_proxy("call_module", path, args, kwargs)
 
 
-def _trace_both(model: nn.Module, kept: Collection[str]) -> tuple[tuple[Graph, Graph, nn.Module], dict[str, str]]:
-    """Return the graphs in training and evaluation, the module of the latter, and what could not be traced."""
+def _trace_both(
+    model: nn.Module, kept: Collection[str]
+) -> tuple[tuple[Graph, Graph], tuple[nn.Module, nn.Module], dict[str, str]]:
+    """Return the graphs in training and evaluation, the modules of both, and what could not be traced."""
     # Tracing switches the mode and leaves constants on the module: copies, with the same tensors, take both.
     tensors = (*model.parameters(), *model.buffers())
-    copies = [copy.deepcopy(model, {id(tensor): tensor for tensor in tensors}) for _ in range(2)]
+    copied, other = (copy.deepcopy(model, {id(tensor): tensor for tensor in tensors}) for _ in range(2))
     tracers = _Tracer(kept), _Tracer(kept)
-    try:
-        train, evaluation = tracers[0].trace(copies[0].train()), tracers[1].trace(copies[1].eval())
-    except Exception as error:
-        raise SafsError(_reason(error)) from error
+    with kept_random_states() as drawn:
+        try:
+            graphs = tracers[0].trace(copied.train()), tracers[1].trace(other.eval())
+        except Exception as error:
+            raise SafsError(_reason(error)) from error
+        if drawn():
+            raise SafsError(_DRAWS)
+    copies = copied, other
     assigned = {path: "its forward pass assigns its buffers" for one in copies for path in _with_assigned_buffers(one)}
     if "" in assigned:
         raise SafsError(assigned[""])
-    return (train, evaluation, copies[1]), tracers[0].failed | tracers[1].failed | assigned
+    return graphs, copies, tracers[0].failed | tracers[1].failed | assigned
 
 
 def _with_assigned_buffers(traced: nn.Module) -> list[str]:
@@ -189,20 +190,15 @@ def _reason(error: Exception) -> str:
     return f"its forward pass does not take stand-ins for tensors and their sizes ({reason})"
 
 
-def _changing_with_the_mode(train: Graph, evaluation: Graph) -> set[str]:
-    """Return the modules that call something else in training, or are called in training alone."""
-    calls = [_calls(graph) for graph in (train, evaluation)]
-    return {path for path in calls[0].keys() | calls[1].keys() if calls[0].get(path) != calls[1].get(path)}
-
-
-def _without_functions(changing: Collection[str], graphs: Iterable[Graph], model: nn.Module) -> dict[str, str]:
+def _without_functions(changing: Collection[str], modes: Modes) -> dict[str, str]:
     """Return those of the modules within where keeping them whole hides no activation call."""
-    modules, found = dict(model.named_modules()), {path for path in changing if path}
-    for graph in graphs:
+    modules, found = dict(modes.modules[1].named_modules()), {path for path in changing if path}
+    for graph in (modes.train, modes.evaluation):
         for node in graph.nodes:
-            if node.op in ("call_function", "call_method") and recognise(node, modules) is not None:
+            known = recognise(node, modules) or written_out(node, modules)
+            if node.op in ("call_function", "call_method") and known:
                 found -= {path for path in found if f"{caller(node)}.".startswith(f"{path}.")}
-    return dict.fromkeys(found, "it calls something else in training")
+    return dict.fromkeys(found, "it does something else in training")
 
 
 def _outermost(paths: Collection[str]) -> tuple[str, ...]:
@@ -211,37 +207,3 @@ def _outermost(paths: Collection[str]) -> tuple[str, ...]:
         return ("",)
     within = {path for path in paths for outer in paths if path != outer and path.startswith(f"{outer}.")}
     return tuple(sorted(set(paths) - within))
-
-
-def _calls(graph: Graph) -> dict[str, list[tuple[str, str]]]:
-    """Return what each module calls itself."""
-    calls: dict[str, list[tuple[str, str]]] = {}
-    for node in graph.nodes:
-        if node.op.startswith("call"):
-            modules = ["", *(str(path) for path, _ in node.meta.get("nn_module_stack", {}).values())]
-            module = modules[-2 if node.op == "call_module" else -1]  # the last one is the module that is called
-            calls.setdefault(module, []).append((node.op, str(node.target)))
-    return calls
-
-
-def _key(node: Node) -> tuple[str, str, str]:
-    return node.op, str(node.target), caller(node)
-
-
-def _join_training_flag(in_training: Node, in_evaluation: Node) -> None:
-    """Replace arguments that are True in training and False in evaluation by the mode of the calling module."""
-
-    def differs(a: Any, b: Any) -> bool:
-        return a is True and b is False
-
-    positions = [i for i, pair in enumerate(zip(in_training.args, in_evaluation.args, strict=False)) if differs(*pair)]
-    names = [k for k, value in in_evaluation.kwargs.items() if differs(in_training.kwargs.get(k), value)]
-    if not positions and not names:
-        return
-    graph, path = in_evaluation.graph, caller(in_evaluation)
-    with graph.inserting_before(in_evaluation):
-        flag = graph.create_node("call_module", f"{path}.{TRAINING_FLAG}" if path else TRAINING_FLAG)
-    for position in positions:
-        in_evaluation.update_arg(position, flag)
-    for name in names:
-        in_evaluation.update_kwarg(name, flag)

@@ -1,4 +1,4 @@
-"""The root of every error that a user can cause, and the lookup that suggests what was meant."""
+"""The root of every error that a user can cause, the lookup that suggests what was meant, and how files are quoted."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 T = TypeVar("T")
+
+_LONGEST = 100
+"""Characters of a file's own that a message shows."""
 
 
 class SafsError(Exception):
@@ -26,6 +29,18 @@ class UnknownNameError(SafsError):
         nearest = nearest_name(name, self.choices)
         hint = f" Did you mean {nearest!r}?" if nearest else ""
         super().__init__(f"Unknown {kind} {name!r}.{hint} Choices: {', '.join(self.choices)}.")
+
+
+def shown(name: str) -> str:
+    """Return a name from a file as it is printed: quoted, without control characters, and cut where it is long."""
+    return ascii(name if len(name) <= _LONGEST else f"{name[:_LONGEST]}...")
+
+
+def brief(error: BaseException) -> str:
+    """Return what an error says, which may quote a file: its first line, printable, and cut where it is long."""
+    line = next(iter(str(error).splitlines()), "")
+    cut = line if len(line) <= 2 * _LONGEST else f"{line[: 2 * _LONGEST]}..."
+    return "".join(character if character.isprintable() else "?" for character in cut)
 
 
 def nearest_name(name: object, choices: Iterable[str]) -> str | None:

@@ -132,6 +132,18 @@ def _hardtanh(x: Tensor, low: Tensor | float, high: Tensor | float) -> Tensor:
     return torch.minimum(torch.maximum(x, _like(low, x)), _like(high, x))
 
 
+def _softshrink(x: Tensor, width: Tensor | float) -> Tensor:
+    return x - _hardtanh(x, -width, width)
+
+
+def _hardshrink(x: Tensor, width: Tensor | float) -> Tensor:
+    return torch.where(x.abs() > width, x, 0 * _like(width, x))  # its gradient is 0, not absent
+
+
+def _threshold(x: Tensor, threshold: Tensor | float, value: Tensor | float) -> Tensor:
+    return torch.where(x > threshold, x, _like(value, x) + 0 * _like(threshold, x))
+
+
 def _celu(x: Tensor, a: Tensor | float) -> Tensor:
     return torch.where(x > 0, x, a * torch.expm1(x.clamp(max=0.0) / a))
 
@@ -188,6 +200,9 @@ _TABLE = (
     Operator("hardsigmoid", "relu6(x+3)/6", F.hardsigmoid),
     Operator("hardtanh", "min(max(low, x), high)", _hardtanh, {"low": -1.0, "high": 1.0}),
     Operator("softsign", "x/(1+|x|)", F.softsign),
+    Operator("softshrink", "x−w above w, x+w below −w, 0 between", _softshrink, {"width": 0.5}),
+    Operator("hardshrink", "x above w and below −w, 0 between", _hardshrink, {"width": 0.5}),
+    Operator("threshold", "x above t, v elsewhere", _threshold, {"threshold": 0.0, "value": 0.0}),
     Operator("celu", "x above 0, a·(e^(x/a)−1) below", _celu, {"a": 1.0}),
     Operator("tanhshrink", "x − tanh(x)", F.tanhshrink),
     Operator("quick_gelu", "x·σ(s·x)", _quick_gelu, {"sharpness": 1.702}),  # Hendrycks & Gimpel 2016

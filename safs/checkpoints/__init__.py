@@ -2,8 +2,8 @@
 
 A file goes through these steps; each is a module that knows nothing of the later ones:
 
-1. `archive`, `claims`: what the file says it holds is checked against its size and, unless the user trusts it, against
-   what a state dict is made of, before anything is allocated.
+1. `archive`, `pickles`, `calls`, `claims`: what the file says it holds is checked against its size and, unless the user
+   trusts it, against what a state dict is made of, before anything is allocated.
 2. `reading`: the file is read, once, and hashed.
 3. `unwrap`: which of its entries are the weights, and which a mask.
 4. `parts`: its names become those of a network, and pairs such as `weight_orig`, `weight_mask` weights and masks.

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from safs.checkpoints.fit import check_fits
+from safs.checkpoints.fit import by_parameter, check_fits
 from safs.checkpoints.own_masks import buffer_masks, parametrization_masks
 from safs.checkpoints.parts import Names, Resolved, resolve, resolve_mask
 from safs.checkpoints.reading import read_file
@@ -26,6 +26,7 @@ from safs.masks import (
     sparsity,
 )
 from safs.plain import make_plain, parametrized_names
+from safs.state import load_state
 from spaces.errors import SafsError
 
 MaskOrigin = Literal["own", "file", "inferred"]
@@ -138,13 +139,14 @@ def load(
         )
     resolved = _resolve(checkpoint, model)
     check_fits(resolved.state, model, checkpoint.source.path)
-    weights = {name: resolved.state[name] for name in prunable_weights(model)}
-    weights |= pruned_elsewhere(model, resolved.state, min_zero_share or SMALLEST_ZERO_SHARE)
+    values = by_parameter(resolved.state, model)
+    weights = {name: values[name] for name in prunable_weights(model)}
+    weights |= pruned_elsewhere(model, values, min_zero_share or SMALLEST_ZERO_SHARE)
     zeros = infer_mask(weights, 0.0)
     pruned = {name: infer_mask({name: weight}, min_zero_share) for name, weight in weights.items()}
     rest = {name: found[name] for name, found in pruned.items() if found}
     given, origin = _given_mask(checkpoint, resolved, mask, model, rest)
-    model.load_state_dict(resolved.state, strict=False)
+    load_state(model, resolved.state, strict=False)
     zero_share = sparsity(zeros) if zeros else 0.0
     if given is None and zeros is not None and zero_share >= min_zero_share:
         given, origin = zeros, "inferred"
@@ -177,7 +179,7 @@ def _resolve(checkpoint: Checkpoint, model: nn.Module) -> Resolved:
         return replace(resolved, mask=buffer_masks(resolved.state, model) | resolved.mask)
     resolved = resolve(tensors, names, source)
     check_fits(resolved.state, model, source.path)
-    model.load_state_dict(resolved.state, strict=False)
+    load_state(model, resolved.state, strict=False)
     mask = parametrization_masks(model)
     make_plain(model)
     return Resolved(model.state_dict(), resolved.mask | mask)

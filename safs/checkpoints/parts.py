@@ -18,7 +18,7 @@ from torch import Tensor
 
 from safs.checkpoints.source import Source
 from safs.masks import as_mask
-from spaces.errors import SafsError
+from spaces.errors import SafsError, shown
 
 T = TypeVar("T")
 
@@ -29,6 +29,8 @@ _WHOLE = ""
 _MASKS = ("_mask", ".mask")
 _ORIGINALS = ({"_orig"}, {"parametrizations.original"})
 _NORMED = (("_g", "_v"), ("parametrizations.original0", "parametrizations.original1"))
+_SHOWN = 4
+"""Parts that a message names."""
 
 
 class Names:
@@ -129,7 +131,7 @@ def _located(entries: Mapping[str, T], names: Names, source: Source) -> dict[str
     for entry, value in entries.items():
         name, part = names.locate(entry)
         if (name, part) in origin:
-            both = f"{origin[name, part]!r} and {entry!r}"
+            both = f"{shown(origin[name, part])} and {shown(entry)}"
             raise SafsError(f"{source} holds both {both}, which are one tensor of the network; leave one.")
         origin[name, part] = entry
         located.setdefault(name, {})[part] = value
@@ -148,7 +150,8 @@ def _weight(name: str, parts: Mapping[str, Tensor], source: Source, *, masked: b
     for norm, direction in _NORMED:
         if set(parts) == {norm, direction}:
             return _normed(name, parts[norm], parts[direction], source)
-    kept = ", ".join(repr(part.removeprefix("parametrizations.") or name) for part in sorted(parts))
+    kept = ", ".join(shown(part.removeprefix("parametrizations.") or name) for part in sorted(parts)[:_SHOWN])
+    kept += ", ..." if len(parts) > _SHOWN else ""
     raise SafsError(
         f"{source} keeps {name!r} as {kept}, from which only its own network computes it; name a factory that builds "
         "that network, or save the state dict after torch.nn.utils.parametrize.remove_parametrizations."

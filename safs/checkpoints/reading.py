@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from safs.checkpoints.archive import MAGIC, check_archive
+from safs.checkpoints.calls import NUMPY_KINDS
 from safs.checkpoints.claims import check_claims, check_old_claims
 from safs.checkpoints.source import Source
-from spaces.errors import SafsError
+from spaces.errors import SafsError, brief
 
 LARGEST_HEADER = 100_000_000
 """Bytes that the header of a safetensors file may have, by the format's definition."""
@@ -42,11 +43,11 @@ def read_file(source: Source, *, trust_pickle: bool = False) -> Content:
         SafsError: if the file is missing, empty, damaged, holds code, or claims more than it holds.
     """
     path = source.path
-    if not path.is_file():
-        raise SafsError(
-            f"{path} is a folder, not a file." if path.is_dir() else f"There is no {source.kind} at {path}."
-        )
     try:
+        if not path.is_file():
+            raise SafsError(
+                f"{path} is a folder, not a file." if path.is_dir() else f"There is no {source.kind} at {path}."
+            )
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             if size == 0:
@@ -71,16 +72,16 @@ def _read_safetensors(file: BinaryIO, size: int, source: Source) -> dict[str, Te
     try:
         return dict(sorted(load(start + file.read()).items()))  # their order is the library's, by chance
     except SafetensorError as error:
-        raise SafsError(f"{source} is damaged or no safetensors file: {str(error).splitlines()[0]}.") from error
+        raise SafsError(f"{source} is damaged or no safetensors file: {brief(error)}.") from error
     except (KeyError, AssertionError, ValueError, RuntimeError, TypeError) as error:
-        raise SafsError(f"{source} holds tensors of a type that PyTorch does not have: {error}.") from error
+        raise SafsError(f"{source} holds tensors of a type that PyTorch does not have: {brief(error)}.") from error
 
 
 def _read_torch(file: BinaryIO, size: int, source: Source, trust_pickle: bool) -> Any:
     if file.read(len(MAGIC)) == MAGIC:
         archive = check_archive(file, size, source)
         if not trust_pickle:
-            check_claims(archive, source)
+            check_claims(file, archive, source)
     elif not trust_pickle:
         file.seek(0)
         check_old_claims(file, size, source)
@@ -89,13 +90,12 @@ def _read_torch(file: BinaryIO, size: int, source: Source, trust_pickle: bool) -
         with torch.serialization.safe_globals(_harmless()):
             return torch.load(file, map_location="cpu", weights_only=not trust_pickle, mmap=False)
     except Exception as error:  # damaged files raise anything, and so does code that is run at the user's wish
-        reason = str(error).splitlines()[0] if trust_pickle and str(error) else ""
-        raise source.damaged(reason) from error
+        raise source.damaged(brief(error) if trust_pickle else "") from error
 
 
 def _harmless() -> list[Any]:
     """Return what checkpoints often hold beside tensors, and what does nothing but hold values."""
     scalar = type(np.float64(0)).__reduce__(np.float64(0))[0]
-    kinds = [type(np.dtype(name)) for name in ("float64", "float32", "float16", "int64", "int32", "uint8", "bool")]
+    kinds = [type(np.dtype(kind)) for kind in NUMPY_KINDS]
     names = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
     return [argparse.Namespace, np.dtype, *kinds, *names, (codecs.encode, "_codecs.encode")]

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from spaces.errors import SafsError
 
+TRUST = "pass --trust-pickle (in a config `model.trust_pickle: true`) if you trust whoever made it"
+"""The remedy for what is only read where the user trusts a file."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -21,8 +24,3 @@ class Source:
     def damaged(self, reason: str = "") -> SafsError:
         """Return the error for a file that PyTorch did not write, or not to its end."""
         return SafsError(f"{self} is damaged or no PyTorch checkpoint{reason and ': '}{reason}.")
-
-
-def shown(name: str) -> str:
-    """Return a name from a file as it is printed: quoted, without control characters, and cut where it is long."""
-    return ascii(name if len(name) <= 100 else f"{name[:100]}...")

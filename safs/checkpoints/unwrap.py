@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from safs.checkpoints.source import Source
-from spaces.errors import SafsError
+from spaces.errors import SafsError, shown
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "state_dict_ema")
 """The names under which the weights may stand; the first that holds some wins."""
@@ -81,7 +81,7 @@ def check_plain(tensors: Mapping[str, Tensor], source: Source) -> None:
         sparse = "sparse" if tensor.layout is not torch.strided else ""
         kind = "quantized" if tensor.is_quantized else "without values (meta)" if tensor.is_meta else sparse
         if kind:
-            raise SafsError(f"{source} must hold plain tensors, but {name!r} is {kind}; save it as a dense one.")
+            raise SafsError(f"{source} must hold plain tensors, but {shown(name)} is {kind}; save it as a dense one.")
 
 
 def _holds_weights(value: Any, depth: int) -> bool:

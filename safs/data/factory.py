@@ -7,6 +7,7 @@ are uint8 pixels, which are normalised with constants of the training split, or 
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,9 @@ def _from_pair(name: str, images: Any, labels: Any) -> Split:
 def _tensor(value: Tensor | np.ndarray) -> Tensor:
     """Return a contiguous tensor on the CPU, in this machine's byte order: a copy only where the value is not so."""
     if isinstance(value, np.ndarray):
-        value = torch.from_numpy(np.asarray(value, dtype=value.dtype.newbyteorder("="), order="C"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a read-only array must not be written to, and is not
+            value = torch.from_numpy(np.asarray(value, dtype=value.dtype.newbyteorder("="), order="C"))
     return value.detach().cpu().contiguous()
 
 

@@ -20,7 +20,7 @@ BATCHES = (1, 3)
 TOLERANCE = 1e-3
 """The largest difference of a file from the original, as a share of its largest output; rounding makes about 1e-6."""
 FOLDING_TOLERANCE = 1e-5
-"""The largest difference that folding makes, likewise; in double precision the rounded weights alone make about 1e-7."""
+"""The largest difference that folding makes, likewise; in double precision rounded weights alone make about 1e-7."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def check_folding(original: nn.Module, folded: nn.Module, input_shape: tuple[int
 def _in_double(network: nn.Module, batches: list[Tensor]) -> list[Tensor]:
     wide = copy.deepcopy(network).double()
     with torch.no_grad():
-        return [wide(x.double()) for x in batches]
+        return [wide(x.to(torch.float64, copy=True)) for x in batches]  # a network may overwrite its input
 
 
 def _batches(network: nn.Module, input_shape: tuple[int, ...]) -> Iterator[Tensor]:
@@ -94,14 +94,15 @@ def compare(original: nn.Module, read: ReadBack, input_shape: tuple[int, ...]) -
     difference = Difference()
     for x in _batches(original, input_shape):
         with torch.no_grad():
-            expected, got = original(x.clone()), _run(read, x)  # a network may overwrite its input
+            expected, got = original(x.clone()), _run(read, x)  # which the original may overwrite
         if got.shape != expected.shape:
             shapes = f"{tuple(got.shape)} where the network returns {tuple(expected.shape)}"
             raise SafsError(f"The written file returns outputs of shape {shapes}; it was removed.")
         difference = difference.with_outputs(expected, got)
         if not difference.within(TOLERANCE):
             raise SafsError(
-                f"The written file computes something else: {difference}; it was removed. Try another --format."
+                f"The written file computes something else: {difference}; it was removed. Try --no-fold, or another "
+                "--format."
             )
     return difference
 
@@ -138,11 +139,11 @@ def check_loads(source: Source, read: ReadBack) -> None:
     Raises:
         SafsError: if their names or shapes are not that one's.
     """
-    own = source.own.network
-    counters = {name: tensor for name, tensor in own.state_dict().items() if not tensor.is_floating_point()}
+    state = source.own.network.state_dict()
+    counters = {name: tensor for name, tensor in state.items() if not tensor.is_floating_point()}
     weights = {name: tensor for name, tensor in read.weights.items() if not name.startswith(f"{ACTIVATIONS}.")}
     try:
-        own.load_state_dict(counters | weights)  # an ONNX file has no counters that its graph does not read
+        source.own.load(counters | weights)  # an ONNX file has no counters that its graph does not read
     except RuntimeError as error:
         reason = textwrap.shorten(str(error), 300)
         raise SafsError(f"The written file does not load into {source.name}; it was removed: {reason}") from error

@@ -79,12 +79,12 @@ class OnnxFormat(Format):
 
     def snippet(self, path: Path, source: Source) -> str:
         """Return three lines that load the file's weights; onnxruntime runs the file as it is."""
-        weights = "tensors[n] if t.is_floating_point() else tensors.get(n, t)"
+        tensor = "tensors[n] if t.is_floating_point() else tensors.get(n, t)"
         return (
             f"import onnx, torch; {source.own.statement}\n"
             f"model = {source.own.expression}; tensors = {{t.name: torch.tensor(onnx.numpy_helper.to_array(t)) "
             f"for t in onnx.load({str(path)!r}).graph.initializer}}\n"
-            f"model.load_state_dict({{n: {weights} for n, t in model.state_dict().items()}})"
+            + source.own.loading(f"{{n: {tensor} for n, t in model.state_dict().items()}}")
         )
 
 
@@ -99,9 +99,10 @@ def _add_unread(model: Any, source: Source) -> None:
 
 
 def _options() -> Any:
-    """Return options by which onnxruntime keeps to as many threads as PyTorch has here."""
+    """Return options by which onnxruntime keeps to as many threads as PyTorch has here, and is silent."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3  # errors: it warns of each weight that the graph does not read
     return options

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from safs.models.registry import build_model
 from safs.plain import make_plain
-from safs.tracing import unwrap
+from safs.state import load_state
+from safs.wrappers import unwrap
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,24 @@ class OwnClass:
         statement: what has to be imported.
         expression: makes the network.
         network: what the expression makes; its weights are those of a new network.
+        versioned: whether it takes a state dict only with the version that PyTorch keeps beside one (MNASNet).
     """
 
     statement: str
     expression: str
     network: nn.Module
+    versioned: bool = False
+
+    def loading(self, weights: str) -> str:
+        """Return the Python that loads the weights which an expression makes into `model`."""
+        return f"load_state(model, {weights})" if self.versioned else f"model.load_state_dict({weights})"
+
+    def load(self, weights: Mapping[str, Tensor]) -> None:
+        """Load weights into `network` as that Python does; RuntimeError if their names or shapes are others."""
+        if self.versioned:
+            load_state(self.network, weights)
+        else:
+            self.network.load_state_dict(weights)
 
 
 def own_class(name: str, kwargs: Mapping[str, Any], *, seed: int) -> OwnClass:
@@ -41,12 +55,24 @@ def own_class(name: str, kwargs: Mapping[str, Any], *, seed: int) -> OwnClass:
     made = build_model(name, kwargs, seed=seed)
     network = unwrap(made)
     if network is not made:
-        statement, expression = f"from safs.tracing import unwrap; {statement}", f"unwrap({expression})"
+        statement, expression = f"from safs.wrappers import unwrap; {statement}", f"unwrap({expression})"
     names = set(network.state_dict())
     network = make_plain(network)
     if set(network.state_dict()) != names:
         statement, expression = f"from safs.plain import make_plain; {statement}", f"make_plain({expression})"
-    return OwnClass(statement, expression, network)
+    versioned = not _takes_any_version(network)
+    if versioned:
+        statement = f"from safs.state import load_state; {statement}"
+    return OwnClass(statement, expression, network, versioned)
+
+
+def _takes_any_version(network: nn.Module) -> bool:
+    """Return whether a network takes its own state dict without the version of that."""
+    try:
+        network.load_state_dict(dict(network.state_dict()))
+    except (RuntimeError, ValueError):
+        return False
+    return True
 
 
 def making(name: str, kwargs: Mapping[str, Any]) -> tuple[str, str]:

@@ -34,8 +34,9 @@ class SafetensorsFormat(Format):
 
     def snippet(self, path: Path, source: Source) -> str:
         """Return three lines that load the file."""
+        loading = source.own.loading(f"load_file({str(path)!r})")
         return (
             f"import safs; from safetensors.torch import load_file; {source.own.statement}\n"
-            f"model = {source.own.expression}; model.load_state_dict(load_file({str(path)!r}))\n"
+            f"model = {source.own.expression}; {loading}\n"
             f"network = safs.load_exported({str(path)!r}, model)  # with its activations, ready for inference"
         )

@@ -59,10 +59,10 @@ class TorchExportFormat(Format):
 
     def snippet(self, path: Path, source: Source) -> str:
         """Return three lines that load the file."""
-        names = f"if not name.startswith({ACTIVATIONS + '.'!r})"
+        own = f"if not name.startswith({ACTIVATIONS + '.'!r})"
+        loading = source.own.loading(f"{{name: t for name, t in program.state_dict.items() {own}}}")
         return (
             f"import torch; {source.own.statement}\n"
             f"model = {source.own.expression}; program = torch.export.load({str(path)!r})\n"
-            f"model.load_state_dict({{name: t for name, t in program.state_dict.items() {names}}}); "
-            "network = program.module()  # ready for inference"
+            f"{loading}; network = program.module()  # ready for inference"
         )

@@ -46,7 +46,7 @@ def into_readers(calls: Calls, start: Node, factor: Tensor) -> list[Edit]:
 
 
 def _check_overwritten(calls: Calls, node: Node, scaled: dict[Node, Any]) -> None:
-    """Refuse a call that gives a tensor its factor in place, where others read that tensor and are not known to."""
+    """Refuse a call that writes a factor into a tensor that had another one, or none, and is read again."""
     for target in calls.overwritten[node]:
         had_it = target in scaled and torch.equal(scaled[target], scaled[node])
         if not had_it and calls.is_read_after(target, node):

@@ -14,7 +14,7 @@ from safs.models.lenet import LeNet5
 from safs.models.resnet import ResNet18, ResNet20
 from safs.models.timm_models import timm_builder, timm_input_shape
 from safs.models.vgg import VGG16
-from safs.tracing import unwrap
+from safs.wrappers import unwrap, with_plain_wrappers
 from spaces.errors import SafsError, UnknownNameError, lookup
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
@@ -60,14 +60,16 @@ def make_model(name: str, kwargs: Mapping[str, Any] = {}, *, seed: int) -> nn.Mo
     Args:
         name: A key of `MODELS`, `torchvision/NAME` or `timm/NAME` (without pretrained weights), or
             `package.module:factory`, which is also looked for in the current directory. A network that a factory has
-            compiled or made data-parallel is taken out of that.
+            compiled or made data-parallel is taken out of that; of a part that is, only the names stay.
         kwargs: Passed to the factory, whatever they are called.
         seed: Seeds the initialisation.
 
     Raises:
         SafsError: if the name is unknown, or its factory cannot be imported, fails, or returns no `nn.Module`.
     """
-    return unwrap(build_model(name, kwargs, seed=seed))
+    model = with_plain_wrappers(unwrap(build_model(name, kwargs, seed=seed)))
+    on_meta = any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers()))
+    return model if on_meta else model.cpu()  # `nn.DataParallel` takes what it is given to a GPU
 
 
 def build_model(name: str, kwargs: Mapping[str, Any] = {}, *, seed: int) -> nn.Module:

@@ -19,6 +19,7 @@ from safs.pipeline.data import load_test
 from safs.pipeline.prepare import Prepared
 from safs.runner import Observer, network_path
 from safs.spec import TrialSpec
+from safs.state import load_state
 from safs.surgery import apply_assignment
 from safs.training import evaluate
 from safs.trial import Problem
@@ -82,7 +83,7 @@ def _score_rows(
     scores: Scores = {}
     if prepared.dense is not None:
         network = apply_assignment(problem.model, problem.sites.original, sites=problem.sites)
-        network.load_state_dict(prepared.dense)
+        load_state(network, prepared.dense)
         scores["dense"] = score([(config.seed, network)])
     scores["pruned"] = score([(config.seed, problem.model)])
     for name, specs in rows.items():
@@ -98,6 +99,6 @@ def load_trained(problem: Problem, spec: TrialSpec, state: Mapping[str, Tensor])
     network = apply_assignment(
         problem.model, spec.assignment, sites=problem.sites, learn=spec.learn, per_channel=spec.per_channel
     )
-    network.load_state_dict(state)
+    load_state(network, state)
     network.to(problem.data.device)
     return network

@@ -25,6 +25,7 @@ from safs.run_directory import log_path
 from safs.runner import Observer, Runner, network_path
 from safs.sites import Sites, find_sites
 from safs.spec import TrialSpec
+from safs.state import load_state
 from safs.trial import Problem
 from spaces.errors import SafsError
 
@@ -111,7 +112,7 @@ def _check_weights(model: nn.Module, name: str) -> None:
 def _fill(config: Config, initial: Problem, start: Start | None, model: nn.Module, runner: Runner) -> Mask | None:
     """Fill the network with its dense or pruned weights, and return its mask if it is pruned."""
     if start is not None:
-        model.load_state_dict(start.state)
+        load_state(model, start.state)
         return start.loaded.mask
     spec = dense_spec(config, initial.sites)
     (outcome,) = runner.run("dense", [spec], retry=True)
@@ -121,7 +122,7 @@ def _fill(config: Config, initial: Problem, start: Start | None, model: nn.Modul
             f"Training the dense network failed ({outcome.reason}: {''.join(cause)}); "
             f"see {log_path(runner.folder, spec)}, and mend the network or `model.pretrain`."
         )
-    model.load_state_dict(load_file(network_path(runner.folder, spec)))
+    load_state(model, load_file(network_path(runner.folder, spec)))
     return None
 
 

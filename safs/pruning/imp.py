@@ -12,6 +12,7 @@ from safs.masks import Mask, prunable_weights
 from safs.pruning.magnitude import magnitudes
 from safs.pruning.method import Given, PruningMethod, check_count
 from safs.pruning.selection import exponential_counts, narrow, removed_count
+from safs.state import load_state
 from spaces.errors import SafsError
 
 
@@ -64,7 +65,7 @@ class IterativeMagnitude(PruningMethod):
         mask = {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in weights.items()}
         trained = train(model, {}, step="dense", span=(0, train.epochs))
         if self.rewind_epoch:
-            model.load_state_dict(train(model, {}, step="rewind", span=(0, self.rewind_epoch)))
+            load_state(model, train(model, {}, step="rewind", span=(0, self.rewind_epoch)))
         for done, kept in enumerate(exponential_counts(total, total - removed_count(ratio, total), self.rounds)):
             if done:
                 trained = train(model, mask, step=f"round{done + 1}", span=(self.rewind_epoch, train.epochs))

@@ -126,7 +126,7 @@ class _Recorder(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         output = func(*args, **(kwargs or {}))
         function = getattr(func, "__name__", "")
-        operator = OPERATORS.get(function.rstrip("_"))
+        operator = OPERATORS.get(function.strip("_"))
         if operator is not None and not self._inside:
             name = ".".join(part for part in (self._running[-1], function) if part)
             self.calls.append((name, operator, output))

@@ -1,4 +1,5 @@
 import dataclasses
+import datetime
 import math
 import re
 from pathlib import Path
@@ -93,13 +94,17 @@ CIRCULAR["self"] = CIRCULAR
         (LAUGHS, "at most 10,000 values"),
         (CIRCULAR, "at most 10,000 values"),
         ({"a": b"bytes"}, "not a bytes"),
+        ({"a": datetime.date(2020, 1, 1)}, "not a date"),
         ({"a": {1: 2}}, "only strings for keys"),
     ],
 )
-@pytest.mark.parametrize(("section", "key"), [("model", "kwargs"), ("stage1", "options")])
+@pytest.mark.parametrize(
+    ("section", "key"), [("model", "kwargs"), ("data", "kwargs"), ("prune", "options"), ("stage1", "options")]
+)
 def test_values_of_the_users_own_are_plain_and_small(tiny_values, section, key, value, problem):
     values = tiny_values()
-    values[section] = {**values[section], key: value}
+    given = values[section]
+    values[section] = {**({"name": given} if isinstance(given, str) else given), key: value}
     with pytest.raises(SafsError, match=rf"{section}\.{key}.*{problem}"):
         Config.from_mapping(values)
 

@@ -62,7 +62,7 @@ def difference(network, other, shape):
     """Return the largest difference of two networks' outputs, relative to the largest output."""
     x = torch.randn(3, *shape, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        expected, got = network(x), other(x)
+        expected, got = network(x.clone()), other(x.clone())
     return float((got - expected).abs().max() / expected.abs().max())
 
 
@@ -95,6 +95,12 @@ def numbers(count, seed, *, negative=False):
 
 
 conv, norm = nn.Conv2d, nn.BatchNorm2d
+
+
+def last(*results):
+    """Return the last of several results, for those of which the others are computed in place."""
+    return results[-1]
+
 
 EXACT = {
     "batch norm": (lambda s, x: s.c(torch.tanh(s.b(s.a(x)))), {"a": conv(4, 6, 3), "b": norm(6), "c": conv(6, 2, 3)}),
@@ -193,6 +199,22 @@ EXACT = {
         {"a": conv(4, 8, 1), "u": nn.PixelShuffle(2), "c": conv(2, 3, 1)},
     ),
     "numbers": (lambda s, x: s.c(2 * torch.tanh(s.a(x) / 3)), {"a": conv(4, 6, 1), "c": conv(6, 2, 1)}),
+    "multiplied in place": (
+        lambda s, x: s.c(s.b(x).mul_(torch.tanh(s.a(x)))),
+        {"a": conv(4, 6, 1), "b": conv(4, 6, 1), "c": conv(6, 2, 1)},
+    ),
+    "multiplied in place through a view": (
+        lambda s, x: s.c(s.b(x).flatten(2).mul_(torch.tanh(s.a(x)).flatten(2))),
+        {"a": conv(4, 6, 1), "b": conv(4, 6, 1), "c": nn.Conv1d(6, 2, 1)},
+    ),
+    "divided in place by a number, and read by its old name": (
+        lambda s, x: (lambda y: last(y.view(x.shape[0], -1).div_(2), s.c(y)))(torch.tanh(s.a(x))),
+        {"a": conv(4, 6, 1), "c": conv(6, 2, 1)},
+    ),
+    "multiplied in place by what has no factor, and read by its old name": (
+        lambda s, x: (lambda y: last(y[:, 1:3].mul_(s.b(x)), s.c(y)))(torch.tanh(s.a(x))),
+        {"a": conv(4, 6, 1), "b": conv(4, 2, 1), "c": conv(6, 2, 1)},
+    ),
 }
 """Networks whose factors can all be folded."""
 POSITIVE = {"max-pooling", "pooling before", "concatenation"}
@@ -261,6 +283,54 @@ BLOCKED = {
     "a layer called twice": (
         lambda s, x: s.c(s.a(torch.tanh(s.a(x)))), {"a": conv(4, 4, 1), "c": conv(4, 2, 1)},
         {"alpha": "a.weight is shared", "beta": "a.weight is shared"},
+    ),
+    "multiplied in place, read by its old name": (
+        lambda s, x: (lambda y: last(y.mul_(torch.tanh(s.a(x))), s.c(y)))(s.b(x)),
+        {"a": conv(4, 6, 1), "b": conv(4, 6, 1), "c": conv(6, 2, 1)},
+        {"alpha": "mul_, which overwrites a tensor that is read again"},
+    ),
+    "multiplied in place through a view": (
+        lambda s, x: (lambda y: last(y[:, 1:3].mul_(torch.tanh(s.a(x))), s.c(y)))(s.b(x)),
+        {"a": conv(4, 2, 1), "b": conv(4, 6, 1), "c": conv(6, 2, 1)},
+        {"alpha": "mul_, which overwrites a tensor that is read again"},
+    ),
+    "multiplied in place, a view read": (
+        lambda s, x: (lambda y: (lambda v: last(y.mul_(torch.tanh(s.a(x))), s.c(v)))(y[:, 1:3]))(s.b(x)),
+        {"a": conv(4, 6, 1), "b": conv(4, 6, 1), "c": conv(2, 2, 1)},
+        {"alpha": "mul_, which overwrites a tensor that is read again"},
+    ),
+    "multiplied in place in chunks": (
+        lambda s, x: (lambda y: last(y[0].mul_(torch.tanh(y[1])), s.c(torch.cat([y[0], y[1]], 1))))(s.a(x).chunk(2, 1)),
+        {"a": conv(4, 6, 1), "c": conv(6, 2, 1)},
+        {"alpha": "mul_, which overwrites a tensor that is read again", "beta": "chunk does not make one tensor"},
+    ),
+    "multiplied in place by itself": (
+        lambda s, x: (lambda y: last(y.mul_(y), s.c(y)))(torch.tanh(s.a(x))), {"a": conv(4, 6, 1), "c": conv(6, 2, 1)},
+        {"alpha": "mul_, which overwrites a tensor that is read again"},
+    ),
+    "the network's input multiplied in place": (
+        lambda s, x: s.c(x.mul_(torch.tanh(s.a(x)))), {"a": conv(4, 4, 1), "c": conv(4, 2, 1)},
+        {"alpha": "mul_, which overwrites a tensor that is read again"},
+    ),
+    "added in place": (
+        lambda s, x: (lambda y: last(y.add_(torch.tanh(s.a(x))), s.c(y)))(s.b(x)),
+        {"a": conv(4, 6, 1), "b": conv(4, 6, 1), "c": conv(6, 2, 1)},
+        {"alpha": "its output enters a sum"},
+    ),
+    "copied": (
+        lambda s, x: (lambda y: last(y.copy_(torch.tanh(s.a(x))), s.c(y)))(s.b(x)),
+        {"a": conv(4, 6, 1), "b": conv(4, 6, 1), "c": conv(6, 2, 1)},
+        {"alpha": "copy_, which does not pass a factor on"},
+    ),
+    "written to another tensor": (
+        lambda s, x: (lambda y: last(torch.mul(torch.tanh(s.a(x)), 2, out=y), s.c(y)))(s.b(x)),
+        {"a": conv(4, 6, 1), "b": conv(4, 6, 1), "c": conv(6, 2, 1)},
+        {"alpha": "mul, which does not pass a factor on"},
+    ),
+    "joined into another tensor": (
+        lambda s, x: (lambda y: s.c(torch.tanh(torch.cat([s.a(x), s.a2(x)], 1, out=y))) + s.d(y))(s.b(x)),
+        {"a": conv(4, 3, 1), "a2": conv(4, 3, 1), "b": conv(4, 6, 1), "c": conv(6, 2, 1), "d": conv(6, 2, 1)},
+        {"beta": "cat, which does not pass a factor on"},
     ),
     "squeezed values": (
         lambda s, x: s.c(torch.tanh(s.a(x)) ** 2), {"a": conv(4, 6, 1), "c": conv(6, 2, 1)},
@@ -350,6 +420,17 @@ def test_another_site_that_is_homogeneous_passes_a_factor_on():
     assert left(folded(model, [SiteChoice("tanh", 0.5, 2.0), SiteChoice("relu", 3.0, 0.2)])) == set()
     assert left(folded(model, [SiteChoice("tanh", -0.5, 2.0), SiteChoice("relu")])) == {("tanh", "alpha")}
     assert left(folded(model, [SiteChoice("tanh", 0.5, 2.0), SiteChoice("elu")])) == {("tanh", "alpha")}
+
+
+@pytest.mark.parametrize(
+    ("change", "remaining"), [(lambda y: y.mul_(2), {("tanh", "alpha")}), (lambda y: y.mul(2), set())]
+)
+def test_an_identity_keeps_its_factor_where_its_input_would_be_overwritten(change, remaining):
+    model = make(
+        lambda s, x: (lambda y: s.c(change(torch.tanh(y).flatten(2))) + s.b(y.flatten(2)))(s.a(x)),
+        a=conv(4, 6, 1), b=nn.Conv1d(6, 2, 1), c=nn.Conv1d(6, 2, 1),
+    )  # fmt: skip
+    assert left(folded(model, [SiteChoice("identity", 0.5)])) == remaining
 
 
 TWICE = {"a": conv(4, 4, 1), "b": conv(4, 4, 1), "c": conv(4, 4, 1)}

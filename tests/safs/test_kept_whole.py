@@ -1,8 +1,11 @@
 """Networks that torch.fx cannot trace, as a whole or in part."""
 
 import copy
+import itertools
 import pickle
+import random
 
+import numpy
 import pytest
 import torch
 import torch.nn.functional as F
@@ -89,7 +92,27 @@ class Layers(nn.Module):
         return self.head(self.encoder(x[:, None]).mean(1))
 
 
-NETWORKS = {"in part": InPart, "whole": Whole, "layers": Layers}
+class Shared(nn.Module):
+    """Calls the activations of its block, which cannot be traced, itself."""
+
+    class Within(nn.Module):
+        def __init__(self, act, prelu):
+            super().__init__()
+            self.fc, self.act, self.prelu = nn.Linear(6, 6), act, prelu
+
+        def forward(self, x):
+            return self.prelu(self.act(self.fc(self.act(x)))) if len(x) else x
+
+    def __init__(self):
+        super().__init__()
+        self.act, self.prelu = nn.GELU(), nn.PReLU(6)
+        self.fc, self.block, self.head = nn.Linear(6, 6), self.Within(self.act, self.prelu), nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.head(self.prelu(self.block(self.act(self.fc(x.flatten(1))))))
+
+
+NETWORKS = {"in part": InPart, "whole": Whole, "layers": Layers, "shared": Shared}
 every_network = pytest.mark.parametrize("name", NETWORKS)
 
 
@@ -196,6 +219,24 @@ def test_operators_arrive_at_their_calls(made):
     assert torch.equal(network(x), network(x))  # every pass begins to count anew
 
 
+@pytest.mark.parametrize("put", list(itertools.product([False, True], repeat=5)))
+def test_activations_that_a_graph_shares_with_python_code(put, made):
+    model, sites, x = made("shared")
+    assert sites.names == ("act#1", "act#2", "act#3", "prelu#1", "prelu#2")
+    names = [name if new else own for new, name, own in zip(put, mixed(sites), sites.original, strict=True)]
+    own = [model.act, model.act, model.act, model.prelu, model.prelu]
+    f = [OPERATORS[name] if new else module for new, name, module in zip(put, mixed(sites), own, strict=True)]
+    expected = f[3](f[2](model.block.fc(f[1](f[0](model.fc(x))))))
+    network = apply_assignment(model, names, sites=sites)
+    torch.testing.assert_close(network(x), model.head(f[4](expected)))
+    assert [name for name in network.state_dict() if not name.startswith(ACTIVATIONS)] == list(model.state_dict())
+    with torch.no_grad():
+        network.prelu.weight.fill_(0.75)
+    choices = read_choices(network, sites)
+    assert [choice.operator for choice in choices] == names
+    assert {tuple(c.constants["slope"]) for c in choices if c.operator == "prelu"} <= {(0.75,) * 6}
+
+
 @every_network
 @pytest.mark.parametrize("how", ["deepcopy", "pickle", "both"])
 def test_copies(name, how, made):
@@ -295,7 +336,7 @@ def test_what_cannot_be_replaced_is_counted_and_told():
     assert len(sites) == 0
     traced, fixed = describe("m", Unreachable(), sites, None, (4,))["warnings"]
     assert traced.startswith("torch.fx does not trace 1 module (the network itself: its forward pass branches")
-    assert fixed.startswith("4 activation calls there cannot be replaced (tanh: it is a function; act: it overwrites")
+    assert fixed.startswith("4 activation calls cannot be replaced (tanh: it is a function; act: it overwrites")
     assert fixed.endswith("; and 1 more).")
 
 
@@ -329,6 +370,50 @@ def test_an_activation_that_overwrites_that_of_the_site_before():
     model, x = Named(), torch.randn(3, 4)
     sites = find_sites(model, (4,))
     assert sites.names == ("one", "two")
+    y, _, gradients = step(apply_assignment(model, ["tanh", "relu"], sites=sites), x)
+    torch.testing.assert_close(y, model.fc(x).tanh().relu().detach())
+    assert gradients["fc.weight"].abs().sum() > 0
+
+
+class OverwritesTwice(nn.Module):
+    """Calls one activation twice that works in place, and reads what the second call has overwritten."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.fc2, self.act = nn.Linear(4, 4), nn.Linear(4, 4), nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        if x.shape[0] > 1000:
+            return x
+        x = self.act(self.fc1(x))
+        y = self.fc2(x)
+        return self.act(y) + y
+
+
+def test_every_call_of_an_activation_that_works_in_place_does():
+    model, x = OverwritesTwice(), torch.randn(3, 4)
+    sites = find_sites(model, (4,))
+    assert ([site.call for site in sites], [call.name for call in sites.fixed]) == ([0], ["act"])
+    y = apply_assignment(model, ["srs"], sites=sites)(x)
+    torch.testing.assert_close(y, 2 * model.fc2(OPERATORS["srs"](model.fc1(x))).relu())
+    assert model.act.inplace
+
+
+class OverwritesItself(nn.Module):
+    """Calls one activation, which works in place, on what it returned."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc, self.act = nn.Linear(4, 4), nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        return self.act(self.act(self.fc(x))) if len(x) else x
+
+
+def test_an_activation_that_overwrites_its_own_output():
+    model, x = OverwritesItself(), torch.randn(3, 4)
+    sites = find_sites(model, (4,))
+    assert sites.names == ("act#1", "act#2")
     y, _, gradients = step(apply_assignment(model, ["tanh", "relu"], sites=sites), x)
     torch.testing.assert_close(y, model.fc(x).tanh().relu().detach())
     assert gradients["fc.weight"].abs().sum() > 0
@@ -379,6 +464,47 @@ def test_what_a_module_does_in_training_only_is_kept():
     dropped = (network.train()(x) == x).all(1).float().mean()
     assert 0.2 < dropped < 0.8
     assert not (network.eval()(x) == x).all(1).any()
+
+
+DRAWS = [lambda: float(torch.rand(1)), lambda: random.random(), lambda: numpy.random.rand()]
+
+
+class Skips(nn.Module):
+    """Leaves its layer out at random, by code that torch.fx would fix."""
+
+    def __init__(self, draw, *, always=False):
+        super().__init__()
+        self.fc, self.act, self.draw, self.always = nn.Linear(6, 6), nn.Tanh(), draw, always
+
+    def forward(self, x):
+        if (self.training or self.always) and self.draw() < 0.5:
+            return x
+        return self.act(self.fc(x))
+
+
+@pytest.mark.parametrize("draw", DRAWS)
+@pytest.mark.parametrize("inner", [False, True])
+def test_what_a_module_decides_at_random_is_kept(draw, inner):
+    model, x = nn.Sequential(nn.Linear(6, 6), Skips(draw)) if inner else Skips(draw), torch.randn(2, 6)
+    states = torch.get_rng_state(), random.getstate(), numpy.random.get_state()[2]
+    found = [find_sites(model, (6,)) for _ in range(4)]
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert (random.getstate(), numpy.random.get_state()[2]) == states[1:]
+    assert {sites.code for sites in found} == {found[0].code}
+    (path,) = found[0].parts.kept
+    assert path == ("1" if inner else "")
+    assert found[0].parts.kept[path].startswith("its forward pass draws random numbers")
+    assert found[0].names == ("1.act" if inner else "act",)
+    network = apply_assignment(model, ["relu"], sites=found[0]).train()
+    assert {bool((network(x) < 0).any()) for _ in range(60)} == {False, True}
+    assert not (network.eval()(x) < 0).any()
+
+
+def test_only_the_module_that_draws_is_kept():
+    block = nn.Sequential(Plain(), nn.Sequential(Plain(), Skips(random.random, always=True)), Plain())
+    sites = find_sites(block)
+    assert list(sites.parts.kept) == ["1.1"]
+    assert sites.names == ("0.relu", "1.0.relu", "1.1.act", "2.relu")
 
 
 @every_network
@@ -460,6 +586,70 @@ def test_a_module_whose_other_methods_are_called_stays_itself(monkeypatch):
     sites = find_sites(Calls(), (6,))
     assert len(sites) == 0
     assert [call.name for call in sites.fixed] == ["plain.relu", "relu"]
+
+
+class Unsound(nn.Module):
+    """Calls one block twice, uses more of another than its forward pass, and calls the others once."""
+
+    def __init__(self, blocks):
+        super().__init__()
+        self.blocks = nn.ModuleList([Plain() for _ in range(blocks)])
+
+    def forward(self, x):
+        if x.shape[0] > 1000:
+            return x
+        for index, block in enumerate(self.blocks):
+            x = block(x)
+            if index == 1:
+                x = block(x)
+            if index == 3:
+                x = block.more(x)
+        return x
+
+
+@pytest.mark.parametrize(("blocks", "left"), [(3, [0, 2]), (5, [0, 2, 4])])
+def test_a_module_whose_graph_does_not_do_hides_no_other(blocks, left, monkeypatch):
+    monkeypatch.setattr(Plain, "more", lambda self, x: x + self.fc(x), raising=False)
+    model, x = Unsound(blocks), torch.randn(3, 6)
+    sites = find_sites(model, (6,))
+    assert list(sites.names) == [f"blocks.{index}.relu" for index in left]
+    assert [call.name for call in sites.fixed][:2] == ["blocks.1.relu#1", "blocks.1.relu#2"]
+    network = apply_assignment(model, sites.original, sites=sites)
+    assert torch.equal(network(x), model(x))
+    assert not torch.allclose(apply_assignment(model, mixed(sites), sites=sites)(x), model(x))
+
+
+class InParts(nn.Module):
+    """Is wrapped in part, as pytorch/examples wraps VGG's features."""
+
+    def __init__(self, *, traced):
+        super().__init__()
+        features = nn.Sequential(nn.Linear(6, 6), nn.ReLU(), nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6).eval()))
+        self.features, self.traced = nn.DataParallel(features), traced
+        self.classifier = torch.compile(nn.Sequential(nn.Linear(6, 6), nn.Tanh()), backend="eager")
+        self.last = nn.DataParallel(torch.compile(Plain(), backend="eager"))
+
+    def forward(self, x):
+        return self.last(self.classifier(self.features(x))) if self.traced or len(x) else x
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_wrappers_within_a_network(traced):
+    model, x = InParts(traced=traced), torch.randn(3, 6)
+    types = [type(module) for module in model.modules()]
+    sites = find_sites(model, (6,))
+    assert sites.traced == ("fx" if traced else "leaves")
+    assert sites.names == ("features.module.1", "classifier._orig_mod.1", "last.module._orig_mod.relu")
+    for names in (sites.original, ["tanh", "srs", "elu"]):
+        network = apply_assignment(model, names, sites=sites)
+        assert list(network.state_dict()) == list(model.state_dict())  # srs, tanh and elu have no tensors
+        f = [OPERATORS[name] for name in names]
+        y = model.features.module[2](f[0](model.features.module[0](x)))
+        y = f[2](model.last.module.fc(f[1](model.classifier._orig_mod[0](y))))
+        torch.testing.assert_close(network(x), y)
+        assert not network.get_submodule("features.module.2.1").training
+        assert [type(module) for module in model.modules()] == types
+    network.load_state_dict(model.state_dict())
 
 
 def test_the_network_is_not_changed(made):

@@ -1,6 +1,7 @@
 import contextlib
 import copy
 import io
+import math
 import pickle
 from collections import Counter
 from functools import partial
@@ -11,7 +12,9 @@ import torch.nn.functional as F
 import torchvision
 from torch import nn
 
+from safs.kept_whole import warnings_of
 from safs.sites import find_sites
+from safs.surgery import apply_assignment
 from spaces.errors import SafsError
 from spaces.operators import OPERATORS
 
@@ -108,6 +111,10 @@ MODULES = [
     (nn.Tanhshrink(), "tanhshrink", {}),
     (nn.Softplus(2), "softplus", {"sharpness": 2.0}),
     (nn.Softsign(), "softsign", {}),
+    (nn.Softshrink(0.7), "softshrink", {"width": 0.7}),
+    (nn.Hardshrink(), "hardshrink", {}),
+    (nn.Threshold(0.1, 20), "threshold", {"threshold": 0.1, "value": 20.0}),
+    (nn.Threshold(0, 0), "relu", {}),
 ]
 
 
@@ -133,6 +140,10 @@ CALLS = [
     (lambda x: x.tanh(), "tanh", {}),
     (lambda x: x.relu_(), "relu", {}),
     (lambda x: F.silu(x, inplace=True), "swish", {}),
+    (lambda x: F.softshrink(x, 0.7), "softshrink", {"width": 0.7}),
+    (lambda x: x.hardshrink(0.7), "hardshrink", {"width": 0.7}),
+    (lambda x: F.threshold(x, 0.0, value=-1.0), "threshold", {"value": -1.0}),
+    (lambda x: F.threshold_(x, 0.0, 0.0), "relu", {}),
 ]
 
 
@@ -140,6 +151,14 @@ CALLS = [
 def test_functions_and_methods(call, operator, constants):
     ((_, got, values),) = summary(found(lambda net, x: call(net.fc(x)), fc=nn.Linear(3, 3)))
     assert (got, values) == (operator, constants)
+
+
+def test_what_no_operator_does_is_told():
+    sites = found(lambda net, x: F.rrelu(net.act(net.fc(x)).relu()), fc=nn.Linear(3, 3), act=nn.RReLU())
+    assert (sites.traced, sites.names) == ("fx", ("relu",))
+    assert [(call.name, call.operator) for call in sites.fixed] == [("act", "rrelu"), ("rrelu", "rrelu")]
+    (warning,) = warnings_of(sites, run=False)
+    assert warning.startswith("2 activation calls cannot be replaced (act: it is random in training")
 
 
 def test_a_constant_that_is_computed_is_no_constant():
@@ -180,14 +199,15 @@ def test_functional_prelu():
 TIMM = {
     "Swish": "swish", "Mish": "mish", "Sigmoid": "sigmoid", "Tanh": "tanh", "HardSwish": "hardswish",
     "HardSigmoid": "hardsigmoid", "HardMish": "hard_mish", "PReLU": "prelu", "GELU": "gelu", "GELUTanh": "gelu_tanh",
-    "QuickGELU": "quick_gelu",
+    "QuickGELU": "quick_gelu", "SwishMe": "swish", "MishMe": "mish", "HardSigmoidMe": "hardsigmoid",
+    "HardSwishMe": "hardswish", "HardMishMe": "hard_mish",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "operator"), TIMM.items())
 def test_activations_of_timm(name, operator):
     layers = pytest.importorskip("timm.layers")
-    module = getattr(layers, name)()
+    module = getattr(layers.activations_me if name.endswith("Me") else layers, name)()
     sites = find_sites(nn.Sequential(nn.Linear(3, 3), module))
     constants = {"slope": 0.25} if name == "PReLU" else {}
     assert (sites.traced, summary(sites)) == ("fx", [("1", operator, constants)])
@@ -248,6 +268,7 @@ GATES = [
     ("a squared sigmoid", lambda n, x: square(torch.sigmoid(n.fc(x))), [("sigmoid", "sigmoid")], []),
     ("a gate, scaled", lambda n, x: x * (2 * torch.sigmoid(n.fc(x))), [], ["sigmoid"]),
     ("a gate, turned round", lambda n, x: x * (1 - torch.sigmoid(n.fc(x))), [], ["sigmoid"]),
+    ("a gate in pieces", lambda n, x: torch.sigmoid(n.fc(x)).chunk(3, -1)[0] * x, [], ["sigmoid"]),
     ("a gate, dropped out", lambda n, x: x * F.dropout(torch.sigmoid(n.fc(x))), [], ["sigmoid"]),
     ("a scaled and squared sigmoid", lambda n, x: square(2 * torch.sigmoid(n.fc(x))), [("sigmoid", "sigmoid")], []),
     ("a hard gate", lambda n, x: x * (F.relu6(n.fc(x) + 3.0) / 6.0), [], ["hardsigmoid"]),
@@ -256,7 +277,11 @@ GATES = [
     ("hardswish, divided before", lambda n, x: F.relu6(x.add(3)) / 6 * x, [("hardswish", "hardswish")], []),
     ("hardswish, by a sixth", lambda n, x: x * (F.relu6(x + 3) * (1 / 6)), [("hardswish", "hardswish")], []),
     ("a shifted relu6", lambda n, x: F.relu6(n.fc(x) + 3) / 6, [("relu6", "relu6")], []),
+    ("a hard gate, clamped", lambda n, x: x * ((n.fc(x) + 3).clamp(0, 6) / 6), [], ["hardsigmoid"]),
     ("another relu6", lambda n, x: x * F.relu6(n.fc(x) + 2) / 6, [("relu6", "relu6")], []),
+    ("no hardswish", lambda n, x: x * F.relu6(x.add_(3)) / 6, [("relu6", "relu6")], []),
+    ("hard mish", lambda n, x: 0.5 * x * (x + 2).clamp(min=0, max=2), [("hard_mish", "hard_mish")], []),
+    ("no gelu", lambda n, x: 0.5 * x * (1 + torch.tanh(x)), [("tanh", "tanh")], []),
     ("mish", lambda n, x: x * torch.tanh(F.softplus(x)), [("mish", "mish")], []),
     ("mish, the other way round", lambda n, x: F.softplus(x).tanh() * x, [("mish", "mish")], []),
     ("no mish", lambda n, x: n.fc(x) * F.softplus(x).tanh(), [("softplus", "softplus"), ("tanh", "tanh")], []),
@@ -271,9 +296,12 @@ GATES = [
     ("swish times a gate", lambda n, x: squeezed(n, F.silu(n.fc(x))), [("silu", "swish")], ["sigmoid"]),
     ("softmax", lambda n, x: torch.softmax(n.fc(x), -1) @ x, [], []),
     ("gelu by partial", lambda n, x: partial(F.gelu, approximate="tanh")(n.fc(x)), [("gelu", "gelu_tanh")], []),
-    ("relu as a clamp", lambda n, x: torch.clamp(n.fc(x), min=0), [("clamp", "relu")], []),
-    ("relu as a method that clamps", lambda n, x: n.fc(x).clamp_min_(0.0), [("clamp_min_", "relu")], []),
-    ("relu6 as a clamp", lambda n, x: n.fc(x).clip(0, 6), [("clip", "relu6")], []),
+    ("relu as a clamp", lambda n, x: torch.clamp(n.fc(x), min=0), [("relu", "relu")], []),
+    ("relu as a method that clamps", lambda n, x: n.fc(x).clamp_min_(0.0), [("relu", "relu")], []),
+    ("relu6 as a clamp", lambda n, x: n.fc(x).clip(0, 6), [("relu6", "relu6")], []),
+    ("relu of a residual sum", lambda n, x: (x + n.fc(x)).view(-1, 3).clamp(0), [("relu", "relu")], []),
+    ("a variance", lambda n, x: ((x * x).mean(1) - x.mean(1) * x.mean(1)).clamp(0).sqrt(), [], []),
+    ("indices", lambda n, x: n.fc(x)[(x[:, 0].long() - 1).clamp(min=0)], [], []),
     ("numbers kept in a range", lambda n, x: n.fc(x).clamp(min=1e-6).clamp(max=9).clamp(0, x.sum()), [], []),
     ("relu times something", lambda n, x: x * F.relu(n.fc(x)), [("relu", "relu")], []),
 ]
@@ -308,6 +336,32 @@ def test_gates(function, sites, gates):
     assert [gate.operator for gate in result.gates] == gates
 
 
+GELUS = {
+    "BERT": (lambda x: x * 0.5 * (1.0 + torch.erf(x / math.sqrt(2.0))), "gelu"),
+    "Φ first": (lambda x: 0.5 * (1 + (x * 0.70710678).erf()) * x, "gelu"),
+    "half last": (lambda x: 0.5 * (x * (1 + torch.erf(x / 2**0.5))), "gelu"),
+    "GPT-2": (
+        lambda x: 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * torch.pow(x, 3)))), "gelu_tanh",
+    ),
+    "powers": (lambda x: x * (0.5 * (1 + torch.tanh(0.79788456 * (x + 0.044715 * x**3)))), "gelu_tanh"),
+    "fast": (lambda x: 0.5 * x * (1 + torch.tanh(x * 0.7978845608 * (1 + 0.044715 * x * x))), "gelu_tanh"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("spelling", GELUS)
+def test_gelu_written_out(spelling):
+    function, operator = GELUS[spelling]
+    net = Net(lambda net, x: net.fc(function(net.fc(x) + x)), fc=nn.Linear(3, 3))
+    sites, x = find_sites(net, (3,)), 2 * torch.randn(20, 3)
+    assert [(site.name, site.operator) for site in sites] == [(operator, operator)]
+    own = [apply_assignment(net, sites.original, sites=sites, learn=learn)(x) for learn in (False, True)]
+    assert torch.equal(own[0], net(x))
+    torch.testing.assert_close(own[1], net(x))
+    other = apply_assignment(net, ["softsign"], sites=sites)
+    torch.testing.assert_close(other(x), net.fc(F.softsign(net.fc(x) + x)))
+    assert len([node for node in other.graph.nodes if node.op.startswith("call")]) == 4  # nothing of it is left
+
+
 @pytest.mark.parametrize(
     "tail", [nn.Unflatten(1, (3, 1, 1)), nn.Sequential(nn.Identity(), nn.Dropout(), nn.Unflatten(1, (3, 1, 1)))]
 )
@@ -339,6 +393,24 @@ def test_shapes_and_channel_dimensions():
     assert [site.channels for site in sites] == [4, 4, 5, 5]
     assert [site.shape for site in find_sites(model)] == [None] * 4
     assert find_sites(model).sites[0].channels is None
+
+
+class LayerNorm2d(nn.LayerNorm):
+    """Normalises the channels of images, as ConvNeXt does."""
+
+    def forward(self, x):
+        x = F.layer_norm(x.permute(0, 2, 3, 1), self.normalized_shape, self.weight, self.bias, self.eps)
+        return x.permute(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize("traced", ["fx", "leaves"])
+@pytest.mark.parametrize("norm", [nn.LayerNorm([4, 3, 3]), LayerNorm2d(4)])
+def test_layer_norms_of_images_leave_the_channels_where_they_are(norm, traced):
+    def forward(net, x):
+        return net.act(net.norm(net.conv(x if traced == "fx" else x[: len(x)])))
+
+    sites = found(forward, (1, 5, 5), conv=nn.Conv2d(1, 4, 3), norm=norm, act=nn.ReLU())
+    assert (sites.traced, [site.channel_dim for site in sites]) == (traced, [1])
 
 
 def test_a_site_of_one_number_for_each_example_has_no_channels():

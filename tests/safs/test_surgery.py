@@ -133,6 +133,19 @@ class Moody(nn.Module):
         return F.dropout(self.bn(self.two(x)), training=self.training)
 
 
+class Attention(nn.Module):
+    """Reads numbers from its mode: the dropout of the fused attention, and a factor."""
+
+    def __init__(self):
+        super().__init__()
+        self.qkv, self.fc = nn.Linear(8, 24), nn.Linear(8, 8)
+
+    def forward(self, x):
+        q, k, v = self.qkv(x).chunk(3, -1)
+        x = x + F.scaled_dot_product_attention(q, k, v, dropout_p=0.4 if self.training else 0.0)
+        return (1.0 if self.training else 0.9) * F.gelu(self.fc(F.gelu(x)))
+
+
 def tv(name, **kwargs):
     return torchvision.models.get_model(name, weights=None, **kwargs)
 
@@ -150,6 +163,7 @@ NETWORKS = {
     "odd": (Odd, (4,)),
     "in_place_after": (InPlaceAfter, (6,)),
     "moody": (Moody, (50,)),
+    "attention": (Attention, (5, 8)),
     "lenet5": (LeNet5, (1, 28, 28)),
     "resnet18": (lambda: tv("resnet18", num_classes=5), (3, 32, 32)),
     "mobilenet_v3": (lambda: tv("mobilenet_v3_small", num_classes=5, width_mult=0.25), (3, 32, 32)),
@@ -367,6 +381,83 @@ def test_functional_dropout_follows_the_mode(made):
         assert not torch.equal(network.train()(x), network(x))
 
 
+class OfTheMode(nn.Module):
+    """A function of a network with two layers."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function, self.fc, self.last = function, nn.Linear(6, 6), nn.Linear(6, 6)
+
+    def forward(self, x):
+        return self.last(self.function(self, self.fc(x)))
+
+
+def attended(net, x):
+    x = x[:, None].expand(-1, 4, -1)
+    return F.scaled_dot_product_attention(x, x, F.relu(x), None, 0.5 if net.training else 0).sum(1)
+
+
+@pytest.mark.parametrize(
+    ("function", "sites", "gates"),
+    [
+        (attended, ("relu",), 0),
+        (lambda net, x: F.dropout(F.relu(x), 0.5, not net.training), ("relu",), 0),
+        (lambda net, x: F.dropout(F.relu(x), 0.5 if net.training else 0.1), ("relu",), 0),
+        (lambda net, x: torch.sigmoid(x) * (3.0 if net.training else 0.9), ("sigmoid",), 0),
+        (lambda net, x: x * ((3.0 if net.training else 0.9) * torch.sigmoid(-x)), (), 1),
+        (lambda net, x: F.leaky_relu(x, 0.5 if net.training else 0.1).tanh(), ("tanh",), 0),  # the slope is not one
+        (lambda net, x: F.relu(x).mul(2 if net.training else 1).add(4 if net.training else 5), ("relu",), 0),
+    ],
+)
+@pytest.mark.parametrize("pickled", [False, True])
+def test_arguments_that_depend_on_the_mode(function, sites, gates, pickled):
+    model, x = OfTheMode(function), torch.randn(20, 6)
+    found = find_sites(model, (6,))
+    assert (found.original, len(found.gates), found.traced, found.parts.evaluated) == (sites, gates, "fx", ())
+    if not sites:
+        return
+    network = apply_assignment(model, sites, sites=found)
+    network = pickle.loads(pickle.dumps(network)) if pickled else network
+    for training in (True, False):
+        y, dx, gradients = outputs_and_gradients(model.train(training), x)
+        other_y, other_dx, other_gradients = outputs_and_gradients(network.train(training), x)
+        assert torch.equal(other_y, y)
+        assert torch.equal(other_dx, dx)
+        assert all(torch.equal(other_gradients[key], gradient) for key, gradient in gradients.items())
+    assert not torch.equal(outputs_and_gradients(network.train(), x)[0], outputs_and_gradients(network.eval(), x)[0])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda net, x: F.relu(x).sum((1,) if net.training else (-1,), True).expand(-1, 6),
+        lambda net, x: chosen(x, F.relu(x), net.training),
+        lambda net, x: F.relu(x) * torch.tensor([3.0 if net.training else 1.0]),
+    ],
+)
+def test_what_else_depends_on_the_mode_is_said(function):
+    assert find_sites(OfTheMode(function), (6,)).parts.evaluated == ("",)
+    assert find_sites(nn.Sequential(OfTheMode(function), nn.Linear(6, 2)), (6,)).parts.evaluated == ("0",)
+
+
+def chosen(x, y, training):
+    return torch.cat([x, y] if training else [y, x], 1)[:, :6]
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_the_dropout_of_fused_attention_in_timm(training):
+    timm = pytest.importorskip("timm")
+    model = timm.create_model("vit_tiny_patch16_224", attn_drop_rate=0.1, img_size=48, depth=2, num_classes=3)
+    x = torch.randn(2, 3, 48, 48)
+    sites = find_sites(model, (3, 48, 48))
+    assert (sites.original, sites.traced, sites.parts.evaluated) == (("gelu", "gelu"), "fx", ())
+    y, dx, _ = outputs_and_gradients(model.train(training), x)
+    other_y, other_dx, _ = outputs_and_gradients(apply_assignment(model, sites.original, sites=sites), x)
+    assert torch.equal(other_y, y)
+    assert torch.equal(other_dx, dx)
+    assert torch.equal(outputs_and_gradients(model, x, seed=4)[0], y) is not training
+
+
 @pytest.mark.parametrize("how", ["as it is", "deepcopy", "pickle"])
 def test_modes_of_submodules(how):
     model = Moody()
@@ -522,6 +613,41 @@ def test_values_per_channel_need_shapes():
         apply_assignment(LeNet5(), ["srs"] * 4, learn=True, per_channel=True)
     with pytest.raises(SafsError, match="alpha needs one value for each of 6 channels, but got 2"):
         apply_assignment(LeNet5(), [SiteChoice("srs", alpha=[1.0, 2.0])] + ["relu"] * 3, input_shape=(1, 28, 28))
+
+
+def test_a_site_of_one_number_for_each_example_has_no_values_per_channel():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(4, 4)
+
+        def forward(self, x):
+            return torch.sigmoid(self.fc(x).sum(1))
+
+    model, sites = Net(), find_sites(Net(), (4,))
+    with pytest.raises(SafsError, match=r"^'srelu' with values per channel does not fit 'sigmoid', whose"):
+        apply_assignment(model, ["srelu"], sites=sites)
+    with pytest.raises(SafsError, match="leave out per_channel"):
+        apply_assignment(model, ["srs"], sites=sites, learn=True, per_channel=True)
+    assert apply_assignment(model, ["srs"], sites=sites, learn=True)(torch.randn(3, 4)).shape == (3,)
+
+
+class Rectified(nn.Module):
+    """Keeps its factors positive, and has an MLP of its own coordinates."""
+
+    def __init__(self):
+        super().__init__()
+        self.factors, self.softplus = nn.Parameter(torch.zeros(4)), nn.Softplus()
+        self.register_buffer("coordinates", torch.randn(1, 2))
+        self.first, self.last = nn.Linear(2, 3), nn.Linear(3, 4)
+
+    def forward(self, x):
+        x = x * F.softplus(self.factors) + self.softplus(self.factors + 1)
+        return F.relu(x + self.last(torch.tanh(self.first(self.coordinates))))
+
+
+def test_an_activation_function_of_parameters_is_no_site():
+    assert find_sites(Rectified(), (4,)).names == ("tanh", "relu")
 
 
 def test_a_network_without_sites():

@@ -26,6 +26,10 @@ def elu(x, a=1.0):
     return np.where(x > 0, x, a * np.expm1(x))
 
 
+def softshrink(x, width):
+    return np.sign(x) * np.maximum(np.abs(x) - width, 0)
+
+
 def falu(x, order):
     g, s = x * sigmoid(x), sigmoid(x)
     h = g + s * (1 - g)
@@ -60,6 +64,9 @@ FORMULAS = {
     "hardsigmoid": lambda x: np.clip(x + 3, 0, 6) / 6,
     "hardtanh": lambda x: np.clip(x, -1, 1),
     "softsign": lambda x: x / (1 + np.abs(x)),
+    "softshrink": lambda x: softshrink(x, 0.5),
+    "hardshrink": lambda x: x * (np.abs(x) > 0.5),
+    "threshold": lambda x: x * (x > 0),
     "celu": elu,
     "tanhshrink": lambda x: x - np.tanh(x),
     "quick_gelu": lambda x: x * sigmoid(1.702 * x),
@@ -143,6 +150,9 @@ OTHER = {
     "srelu": {"t_left": -0.5, "a_left": 0.1, "t_right": 0.7, "a_right": 2.0},
     "falu": {"order": 1.6},
     "hardtanh": {"low": -2.0, "high": 0.5},
+    "softshrink": {"width": 0.75},
+    "hardshrink": {"width": 0.75},
+    "threshold": {"threshold": -0.5, "value": 2.5},
     "celu": {"a": 0.6},
     "quick_gelu": {"sharpness": 0.8},
 }
@@ -157,6 +167,9 @@ OTHER_FORMULAS = {
     "srelu": lambda x: np.where(x < -0.5, -0.5 + 0.1 * (x + 0.5), np.where(x > 0.7, 0.7 + 2 * (x - 0.7), x)),
     "falu": lambda x: falu(x, 1.6),
     "hardtanh": lambda x: np.clip(x, -2, 0.5),
+    "softshrink": lambda x: softshrink(x, 0.75),
+    "hardshrink": lambda x: x * (np.abs(x) > 0.75),
+    "threshold": lambda x: np.where(x > -0.5, x, 2.5),
     "celu": lambda x: np.where(x > 0, x, 0.6 * np.expm1(x / 0.6)),
     "quick_gelu": lambda x: x * sigmoid(0.8 * x),
 }

@@ -3,6 +3,7 @@
 import os
 import pickle
 
+import numpy as np
 import pytest
 import torch
 
@@ -82,3 +83,25 @@ def test_an_unreadable_file(tmp_path, pruned, rejects, monkeypatch):
 
     monkeypatch.setattr("pathlib.Path.open", deny)
     rejects(tmp_path / "a.pt", "cannot be read: Permission denied")
+
+
+def test_a_name_that_no_file_can_have(tmp_path, rejects):
+    rejects(tmp_path / ("a" * 300 + ".pt"), "cannot be read: File name too long")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
+def test_a_folder_that_may_not_be_entered(tmp_path, pruned, rejects):
+    folder = tmp_path / "closed"
+    folder.mkdir()
+    save_checkpoint(folder / "a.pt", *pruned)
+    folder.chmod(0)
+    try:
+        rejects(folder / "a.pt", "cannot be read: Permission denied")
+    finally:
+        folder.chmod(0o700)
+
+
+@pytest.mark.parametrize("value", [np.longdouble(1), np.str_("ten"), np.datetime64("2020-01-01")])
+def test_a_value_of_numpy_that_is_not_read_is_named(tmp_path, rejects, value):
+    torch.save({"epoch": value}, tmp_path / "a.pt")
+    rejects(tmp_path / "a.pt", f"holds a value of NumPy's type '{value.dtype.str[1:3]}.*', which is not read")

@@ -193,7 +193,6 @@ BILLION = b"J" + struct.pack("<i", 10**9)
         (lambda p: p[:-2] + b"X\x01\x00\x00\x00bc__builtin__\nbytearray\n" + BILLION + b"\x85Rs.", "pickled code"),
         (lambda p: p[:-2] + b"X\x01\x00\x00\x00bctorch\nTensor\n" + BILLION + b"\x85Rs.", "calls torch.Tensor"),
         (lambda p: p[:-2] + b"X\x01\x00\x00\x00bctorch\nFloatStorage\n" + BILLION + b"\x85Rs.", "calls torch.Float"),
-        (lambda p: p[:-2] + b"r\xff\xff\xff\xff" + p[-2:], "numbers more values than it can hold"),
     ],
 )  # fmt: skip
 def test_a_pickle_that_claims_what_the_file_does_not_hold(tmp_path, rejects, bounded, change, message):

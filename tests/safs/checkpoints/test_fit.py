@@ -1,8 +1,15 @@
+import json
+import struct
+
 import pytest
 import torch
+from safetensors.torch import save_model
+from torch import nn
 
-from safs.checkpoints import load, load_into, read_checkpoint, save_checkpoint
+from safs.checkpoints import load, load_into, read_checkpoint, read_mask, save_checkpoint
 from safs.models.lenet import LeNet5
+from safs.pruning import prune
+from spaces.errors import SafsError
 
 
 @pytest.mark.parametrize("name", ["a.pt", "a.safetensors"])
@@ -152,3 +159,116 @@ def test_the_smallest_share_of_zeros_that_counts_as_pruned(tmp_path, zeros, shar
     assert loaded.mask_origin == ("inferred" if pruned else None)
     assert loaded.describe()["zero_share"] == zeros / 100
     assert loaded.describe()["min_zero_share"] == share
+
+
+class Tied(nn.Module):
+    """An embedding whose weights also make the logits."""
+
+    def __init__(self, seed=0):
+        super().__init__()
+        self.first, self.second = nn.Linear(3, 4, bias=False), nn.Linear(3, 4, bias=False)
+        self.second.weight = self.first.weight
+        nn.init.normal_(self.first.weight, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("left", ["first.weight", "second.weight"])
+def test_tied_weights_may_stand_there_once(tmp_path, left):
+    saved, model = Tied(1), Tied(2)
+    mask = prune(saved, 0.5)
+    save_checkpoint(tmp_path / "whole.pt", saved, mask)
+    state = read_checkpoint(tmp_path / "whole.pt").content.tensors
+    torch.save({name: tensor for name, tensor in state.items() if name != left}, tmp_path / "a.pt")
+    found = load_into(model, tmp_path / "a.pt")
+    assert torch.equal(model.first.weight, state["first.weight"])
+    assert model.second.weight is model.first.weight
+    assert found.keys() == mask.keys()
+    assert torch.equal(found["first.weight"], mask["first.weight"])
+
+
+def test_tied_weights_as_safetensors_saves_them(tmp_path):
+    saved, model = Tied(1), Tied(2)
+    save_model(saved, str(tmp_path / "a.safetensors"))
+    assert len(read_checkpoint(tmp_path / "a.safetensors").content.tensors) == 1
+    load_into(model, tmp_path / "a.safetensors")
+    assert torch.equal(model.second.weight, saved.second.weight)
+
+
+def test_weights_that_are_tied_to_none_that_is_there_are_missing(tmp_path, rejects):
+    torch.save({"other": torch.ones(4, 3)}, tmp_path / "a.pt")
+    rejects(tmp_path / "a.pt", r"lacks 'first.weight' \(4, 3\) \(the first of 2\)", model=Tied())
+
+
+class Causal(nn.Module):
+    """A layer with the mask of a decoder's attention."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3, 3)
+        self.register_buffer("causal", torch.full((3, 3), -torch.inf).triu(1))
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float16, torch.float64])
+def test_a_buffer_that_is_infinite_in_the_network_too(tmp_path, kind):
+    saved, model = Causal().to(kind), Causal()
+    torch.save(saved.state_dict(), tmp_path / "a.pt")
+    load_into(model, tmp_path / "a.pt")
+    assert torch.equal(model.causal, Causal().causal)
+    assert torch.equal(model.linear.weight, saved.linear.weight.float())
+
+
+@pytest.mark.parametrize(("place", "value"), [((0, 0), -torch.inf), ((0, 1), torch.inf), ((0, 1), torch.nan)])
+def test_a_buffer_that_is_infinite_elsewhere(tmp_path, rejects, place, value):
+    state = Causal().state_dict()
+    state["causal"][place] = value
+    torch.save(state, tmp_path / "a.pt")
+    rejects(tmp_path / "a.pt", "holds NaN or infinite values in 'causal'", model=Causal())
+
+
+def test_a_layer_without_a_shape(tmp_path):
+    torch.save(nn.Sequential(nn.Linear(3, 2)).state_dict(), tmp_path / "a.pt")
+    message = r"'0.weight' has no shape yet; give its layer \(a lazy one\) its sizes in the factory"
+    with pytest.raises(SafsError, match=message):
+        load_into(nn.Sequential(nn.LazyLinear(2)), tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("name", ["0.weight", "4.bias"])
+def test_a_network_that_leaves_weights_out_of_its_state_dict(tmp_path, small, name):
+    def leaving():
+        model = small()
+        model.register_state_dict_post_hook(lambda _, state, *__: state.pop(name))
+        return model
+
+    torch.save(leaving().state_dict(), tmp_path / "a.pt")
+    with pytest.raises(SafsError, match=f"leaves '{name}' out of its state dict, so no checkpoint can hold it"):
+        load_into(leaving(), tmp_path / "a.pt")
+
+
+LONG = "x" * 10**6
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({LONG: torch.ones(2)}, "which the network has not"),
+        ({LONG: torch.eye(2).to_sparse()}, "is sparse"),
+        ({"module." * 10**5 + "4.bias": torch.ones(4), "4.bias": torch.ones(4)}, "which are one tensor of the network"),
+        ({f"4.parametrizations.weight.{LONG}": torch.ones(4, 12)}, "from which only its own network computes it"),
+    ],
+)
+def test_what_stands_in_a_file_is_shown_in_short(tmp_path, rejects, content, message):
+    torch.save(content, tmp_path / "a.pt")
+    assert len(rejects(tmp_path / "a.pt", message)) < 1000
+
+
+def test_a_name_in_a_mask_is_shown_in_short(tmp_path, small, pruned):
+    save_checkpoint(tmp_path / "a.pt", *pruned)
+    torch.save({LONG: torch.ones(2)}, tmp_path / "mask.pt")
+    with pytest.raises(SafsError, match="which Sequential does not have") as caught:
+        load(small(), read_checkpoint(tmp_path / "a.pt"), mask=read_mask(tmp_path / "mask.pt"))
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_type_in_a_header_is_shown_in_short(tmp_path, rejects):
+    header = json.dumps({"a": {"dtype": LONG, "shape": [1], "data_offsets": [0, 4]}}).encode()
+    (tmp_path / "a.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
+    assert len(rejects(tmp_path / "a.safetensors", "is damaged or no safetensors file")) < 1000

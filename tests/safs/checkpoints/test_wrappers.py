@@ -1,5 +1,5 @@
 import argparse
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 
 import numpy as np
 import pytest
@@ -95,6 +95,7 @@ def test_what_else_checkpoints_hold_does_no_harm(tmp_path, pruned, loads):
         "state_dict": model.state_dict(), "args": argparse.Namespace(lr=0.1, betas=(0.9,)), "best": np.float64(0.9),
         "epoch": np.int64(3), "loss": np.float32(0.1), "amp": np.float16(2), "done": np.bool_(True), "mask": None,
         "history": [1.0, 2.0], "size": torch.Size([2, 3]), "device": torch.device("cpu"), "type": torch.bfloat16,
+        "day": np.int16(-3), "wave": np.complex64(1j), "counts": Counter("abca"),
         "rng": torch.get_rng_state(), "bytes": b"123", "names": {"a", "b"}, "parameter": nn.Parameter(torch.ones(2)),
         "complex": 1j, "kept": torch.ones(4, dtype=torch.float8_e4m3fn), "sparse": torch.eye(3).to_sparse(),
     }  # fmt: skip

@@ -79,7 +79,7 @@ def test_what_cannot_be_traced_is_said(branching, call_safs):
     assert described["fixed"] == [{"name": "0.tanh", "operator": "tanh", "reason": "it is a function"}]
     first, second = err.splitlines()
     assert first.startswith("Warning: torch.fx does not trace 1 module (0: its forward pass")
-    assert second == "Warning: 1 activation call there cannot be replaced (0.tanh: it is a function)."
+    assert second == "Warning: 1 activation call cannot be replaced (0.tanh: it is a function)."
 
 
 def test_the_way_taken_is_in_the_table(branching, call_safs):

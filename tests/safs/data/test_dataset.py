@@ -45,6 +45,7 @@ def test_the_fingerprint_sees_every_part():
         (images()[0], torch.tensor([0]), r"\[1, 2, 2\]"),
         (images(), torch.tensor([0, 1]), "3 images and 2 labels"),
         (images()[:0], torch.tensor([0])[:0], "0 images and 0 labels"),
+        (images()[:, :, :0], torch.tensor([0, 1, 1]), r"\[n, c, h, w\], but got torch.float32 \[3, 1, 0, 2\]"),
         (images(), torch.tensor([0, 1, 1], dtype=torch.int32), "int64"),
         (images(), torch.tensor([[0, 1, 1]]), r"\[1, 3\]"),
         (images(), torch.tensor([0, 1, 2]), r"\[0, 2\), but span 0 to 2"),

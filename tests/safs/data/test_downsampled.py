@@ -5,8 +5,10 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 
 from safs.data.options import Options
+from safs.data.pixels import resize
 from safs.data.registry import check_files, load
 from safs.data.unpickling import read_arrays
 from spaces.errors import SafsError
@@ -149,7 +151,20 @@ def test_it_takes_no_arguments(root):
 
 
 def test_images_can_be_resized(root):
-    assert read(root, options=Options(trust_pickle=True, image_size=8)).shape == (3, 8, 8)
+    data = read(root, options=Options(trust_pickle=True, image_size=8, residence="host"))
+    assert torch.equal(data.images, resize(read(root).images, 8))
+
+
+def test_what_does_not_fit_into_memory_is_refused_before_a_file_is_opened(root):
+    """A disk may hold more than the memory does: here, files of 4 TB with nothing in them."""
+    for number in range(1, 11):
+        with (root / "imagenet16" / f"train_data_batch_{number}").open("wb") as file:
+            file.truncate(2**42)
+    message = r"^Reading 57,266,230,613 images of 3×16×16 takes 52776\.6 GB of the host's memory, but only \d+"
+    with pytest.raises(SafsError, match=message):
+        read(root)
+    with pytest.raises(SafsError, match=r"images of 3×8×8 takes 19791\.2 GB"):
+        read(root, options=Options(trust_pickle=True, image_size=8))
 
 
 def test_reading_holds_the_pixels_once(root):

@@ -176,6 +176,36 @@ def test_a_file_without_rows_is_refused(root):
         read(root, kwargs={"train": "empty.parquet"})
 
 
+def varint(number):
+    """As Thrift's compact protocol writes it: seven bits a byte, the lowest first."""
+    return bytes([number & 127 | 128]) + varint(number >> 7) if number > 127 else bytes([number])
+
+
+def claim(path, n, rows):
+    """Let the end of a file of `n` rows claim another number: a 64-bit field, 0x16, before the list of groups, 0x19."""
+    raw = path.read_bytes()
+    length = int.from_bytes(raw[-8:-4], "little")
+    body, footer = raw[: -8 - length], raw[-8 - length : -8]
+    field = b"\x16" + varint(2 * n) + b"\x19"
+    assert footer.count(field) == 1
+    footer = footer.replace(field, b"\x16" + varint(2 * rows) + b"\x19")
+    path.write_bytes(body + footer + len(footer).to_bytes(4, "little") + b"PAR1")
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (2**60, r"^Reading 1,152,921,504,606,846,980 images of 3×10×12 takes 415051741658\.5 GB of the host's memory"),
+        (4, r"train-00000-of-00003\.parquet claims 4 rows, but has only 3; fetch it again"),
+        (2, r"train-00000-of-00003\.parquet claims 2 rows, but has more; fetch it again"),
+    ],
+)
+def test_a_file_that_claims_other_rows_than_it_has_is_refused(root, rows, message):
+    claim(root / "data" / "train-00000-of-00003.parquet", 3, rows)
+    with pytest.raises(SafsError, match=message):
+        read(root)
+
+
 def test_the_real_cifar10_is_such_a_set(real_root):
     options = Options(kwargs={"train": "cifar10/plain_text/test-*.parquet"}, residence="host")
     data = load("parquet", "train", root=real_root, device="cpu", options=options)

@@ -3,9 +3,10 @@ import io
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
-from safs.data import normalisation
+from safs.data import memory, normalisation
 from safs.data.pixels import decode, resize, stack
 from spaces.errors import SafsError
 
@@ -105,3 +106,24 @@ def test_resizing_keeps_type_range_and_constant_images(monkeypatch):
     floats = white.float() / 255
     assert resize(floats, 4).dtype == torch.float32
     assert resize(floats, 9) is floats
+
+
+def test_resizing_holds_only_a_part_of_the_images_as_floats(monkeypatch):
+    """However large they become: 16 times 9×9 values are a part."""
+    parts = []
+    monkeypatch.setattr(normalisation, "_CHUNK", 16 * 81)
+    interpolate = F.interpolate
+    monkeypatch.setattr(F, "interpolate", lambda part, **how: parts.append(len(part)) or interpolate(part, **how))
+    resize(torch.zeros(32, 1, 9, 9, dtype=torch.uint8), 36)
+    resize(torch.zeros(32, 1, 9, 9, dtype=torch.uint8), 3)
+    assert parts == [1] * 32 + [16] * 2
+
+
+def test_the_memory_for_colour_and_for_the_new_size_is_looked_for(monkeypatch):
+    monkeypatch.setattr(memory, "free_host_memory", lambda: 2 * 48)
+    assert stack(named(GREY, GREY), 2, channels=None, size=None).shape == (2, 1, 8, 6)
+    for images, size in (((GREY, COLOUR), None), ((GREY, GREY), 7)):
+        with pytest.raises(SafsError, match=r"^Reading 2 images of \d×\d×\d takes 0\.0 GB .* 0\.0 GB are free"):
+            stack(named(*images), 2, channels=None, size=size)
+    with pytest.raises(SafsError, match=r"^Reading 1 images of 3×8×8"):
+        resize(COLOUR.unsqueeze(0), 8)

@@ -1,4 +1,5 @@
 import sys
+from functools import partial
 
 import pytest
 
@@ -67,14 +68,31 @@ def test_missing_files_are_noticed_without_reading_any(name, tmp_path):
         check_files(name, "test", root=tmp_path)
 
 
-def test_a_dataset_without_files_has_none_missing(tmp_path):
-    check_files("digits", "test", root=tmp_path / "absent")
+def test_a_dataset_without_files_has_none_missing():
+    check_files("digits", "test", root=None)
 
 
 @pytest.mark.parametrize("name", ["digits", "mnist", "cifar10"])
 def test_named_sets_take_no_arguments(name, tmp_path):
+    root = None if name == "digits" else tmp_path
     with pytest.raises(SafsError, match=f"{name!r} knows no `data.kwargs.n`; known here: none"):
-        load(name, "test", root=tmp_path, device="cpu", options=Options(kwargs={"n": 1}))
+        load(name, "test", root=root, device="cpu", options=Options(kwargs={"n": 1}))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("digits", Options(), "^Nothing reads `data.root`: 'digits' lies in no folder; leave it out"),
+        ("mnist", Options(trust_pickle=True), "^Nothing reads `data.trust_pickle`: 'mnist' is none of imagenet16, "),
+        ("parquet", Options(trust_pickle=True), "^Nothing reads `data.trust_pickle`"),
+        ("torchvision/CIFAR10", Options(trust_pickle=True), "^Nothing reads `data.trust_pickle`"),
+        ("safs:find_sites", Options(trust_pickle=True), "^Nothing reads `data.trust_pickle`"),
+    ],
+)
+def test_what_nothing_reads_is_refused(name, options, message, tmp_path):
+    for use in (check_files, partial(load, device="cpu")):
+        with pytest.raises(SafsError, match=message):
+            use(name, "train", root=tmp_path, options=options)
 
 
 def test_named_sets_can_be_resized_and_augmented():

@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 from torchvision import datasets
 
+from safs.data import torchvision_sets
 from safs.data.options import Options
 from safs.data.registry import check_files, load
 from spaces.errors import SafsError
@@ -88,10 +89,75 @@ def test_what_the_study_sets_cannot_be_given(fashion, key):
         read("FashionMNIST", fashion, kwargs={key: True})
 
 
-def test_a_missing_split_is_noticed_at_once_and_never_downloaded(tmp_path):
-    with pytest.raises(SafsError, match=r"'torchvision/FashionMNIST' has no test split in .*: Dataset not found\.$"):
-        check_files("torchvision/FashionMNIST", "test", root=tmp_path)
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("FashionMNIST", r"there is no FashionMNIST/raw/t10k-images-idx3-ubyte or FashionMNIST/processed/test\.pt\.$"),
+        ("SVHN", r"there is no test_32x32\.mat\.$"),
+        ("GTSRB", r"Dataset not found\.$"),
+    ],
+)
+def test_a_missing_split_is_noticed_at_once_and_never_downloaded(tmp_path, name, message):
+    with pytest.raises(SafsError, match=rf"'torchvision/{name}' has no test split in .*: {message}"):
+        check_files(f"torchvision/{name}", "test", root=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_test_split_is_not_read_before_the_end_of_a_study(fashion):
+    """Its files are no images: whoever reads them fails."""
+    for path in (fashion / "FashionMNIST" / "raw").glob("t10k-*"):
+        path.write_bytes(b"no images")
+    check_files("torchvision/FashionMNIST", "test", root=fashion)
+    train = read("FashionMNIST", fashion)
+    with pytest.raises(SafsError, match="'torchvision/FashionMNIST' has no test split in"):
+        read("FashionMNIST", fashion, "test", train)
+
+
+def test_every_class_whose_constructor_reads_images_is_one_of_torchvision():
+    for name, patterns in torchvision_sets._TEST_FILES.items():
+        assert issubclass(getattr(datasets, name), datasets.VisionDataset)
+        assert patterns
+
+
+def save(path, value):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((8, 8, 3), value, np.uint8)).save(path)
+
+
+WORDNET = ("n01440764", "n02102040")
+
+
+@pytest.fixture
+def imagenet(tmp_path):
+    """ImageNet, unpacked, and Imagenette, each of two classes."""
+    torch.save(({name: (f"the {name}",) for name in WORDNET}, []), tmp_path / "meta.bin")
+    for folder in (tmp_path, tmp_path / "imagenette2"):
+        for label, name in enumerate(WORDNET):
+            save(folder / "train" / name / "a.jpeg", 50 + 100 * label)
+        save(folder / "val" / WORDNET[1] / "b.jpeg", 200)
+        save(folder / "val" / WORDNET[0] / "c.jpeg", 20)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["ImageNet", "Imagenette"])
+def test_without_a_test_split_the_validation_split_is_it(imagenet, name):
+    check_files(f"torchvision/{name}", "test", root=imagenet)
+    train = read(name, imagenet)
+    test = read(name, imagenet, "test", train)
+    assert (train.labels.tolist(), test.labels.tolist()) == ([0, 1], [0, 1])
+    assert test.images[:, 0, 0, 0].tolist() == [20, 200]
+    assert test.classes == 2
+
+
+def test_a_missing_validation_split_is_noticed_at_once(imagenet):
+    (imagenet / "val").rename(imagenet / "elsewhere")
+    with pytest.raises(SafsError, match=r"has no test split in .*: there is no val or ILSVRC2012_img_val\.tar\.$"):
+        check_files("torchvision/ImageNet", "test", root=imagenet)
+    (imagenet / "imagenette2" / "val").rename(imagenet / "imagenette2" / "elsewhere")
+    with pytest.raises(SafsError, match=r"'torchvision/Imagenette' has no test split in"):
+        check_files("torchvision/Imagenette", "test", root=imagenet)
+    with pytest.raises(SafsError, match=r"has no test split in .*Unknown value '9px' for argument size"):
+        check_files("torchvision/Imagenette", "test", root=imagenet, options=Options(kwargs={"size": "9px"}))
 
 
 def test_a_file_with_another_checksum_is_never_unpickled(tmp_path):
@@ -108,7 +174,6 @@ def test_a_file_with_another_checksum_is_never_unpickled(tmp_path):
     [
         ("SUN397", r"no training and test split \(its arguments: loader\); use `imagefolder`"),
         ("VOCDetection", r"no training and test split \(its arguments: year, image_set\)"),
-        ("Imagenette", "has no test split in .*Unknown value 'test' for argument split. Valid values are"),
     ],
 )
 def test_a_class_without_these_splits_is_refused_with_what_it_offers(tmp_path, name, message):

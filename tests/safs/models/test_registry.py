@@ -1,11 +1,13 @@
 import importlib
 import sys
+from inspect import signature
 
 import pytest
 import torch
 from torch import nn
 
 from safs.models.registry import MODELS, make_model, usual_input_shape
+from safs.models.timm_models import WEIGHT_ARGUMENTS
 from spaces.errors import SafsError
 
 
@@ -84,7 +86,9 @@ def test_timm():
         ("timm/resnet10", {}, "Unknown timm model 'resnet10'. Did you mean 'resnet1.* timm.list_models\\(\\) lists"),
         ("timm/hf-hub:someone/something", {}, "Unknown timm model"),
         ("timm/resnet10t.no_such_tag", {}, "could not be built"),
-        ("timm/resnet10t", {"pretrained": True}, "could not be built: TypeError.*pretrained"),
+        ("timm/resnet10t", {"model_name": "resnet18"}, "could not be built: TypeError.*model_name"),
+        ("timm/resnet10t.c3_in1k", {"checkpoint_path": "x.pth"}, "^timm/resnet10t.c3_in1k is .* no checkpoint_path;"),
+        ("timm/resnet10t", {"pretrained": False, "cache_dir": None}, "takes no cache_dir, pretrained;"),
     ],
 )
 def test_bad_names_of_timm_are_refused_in_one_line(name, kwargs, message):
@@ -93,6 +97,16 @@ def test_bad_names_of_timm_are_refused_in_one_line(name, kwargs, message):
         make_model(name, kwargs, seed=0)
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 300
+
+
+def test_timm_takes_no_argument_that_names_weights():
+    factory, builder = (pytest.importorskip(f"timm.models._{module}") for module in ("factory", "builder"))
+    taken = [name for one in (factory.create_model, builder.build_model_with_cfg) for name in signature(one).parameters]
+    words = ("pretrained", "checkpoint", "cache", "path", "file")
+    assert {name for name in taken if any(word in name for word in words)} <= WEIGHT_ARGUMENTS
+    for name in WEIGHT_ARGUMENTS:
+        with pytest.raises(SafsError, match=f"^timm/resnet10t is built without weights, so it takes no {name};"):
+            make_model("timm/resnet10t", {name: "x.pth"}, seed=0)
 
 
 def test_timm_that_is_not_installed(monkeypatch):
@@ -106,7 +120,7 @@ def test_arguments_may_be_called_like_those_of_make_model():
     model = make_model("user_network:named", {"name": "abc", "seed": 4, "kwargs": 5}, seed=0)
     assert (model.in_features, model.out_features) == (7, 5)
     for name in ("lenet5", "torchvision/squeezenet1_1"):
-        for argument in ("name", "seed", "weights"):
+        for argument in ("name", "seed", "weights", "pretrained"):
             with pytest.raises(SafsError, match=f"{name!r} could not be built: TypeError.*{argument}"):
                 make_model(name, {argument: 1}, seed=0)
 
