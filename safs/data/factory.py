@@ -102,7 +102,7 @@ def _is_copied(value: Tensor | np.ndarray) -> bool:
 def _kind(value: Any) -> str:
     """Return the name of an array's or dense tensor's type, such as int64, or "" for anything else."""
     if isinstance(value, np.ndarray):
-        return value.dtype.name
+        return str(value.dtype.name)
     is_dense = isinstance(value, Tensor) and value.layout is torch.strided
     return str(value.dtype).removeprefix("torch.") if is_dense else ""
 

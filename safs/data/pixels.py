@@ -67,12 +67,12 @@ def stack(images: Iterable[tuple[str, Tensor]], n: int, *, channels: int | None,
     stacked: Tensor | None = None
     for row, (what, image) in enumerate(images):
         if stacked is None:
-            height, width = (size, size) if size is not None else image.shape[1:]
-            stacked = _room(n, channels or image.shape[0], height, width, image.dtype)
+            pixels = (size, size) if size is not None else tuple(image.shape[1:])
+            stacked = _room((n, channels or image.shape[0], *pixels), image.dtype)
         if size is not None and image.shape[1:] != (size, size):
             image = _resized(image.unsqueeze(0), size)[0]
         if image.shape[0] == 3 and stacked.shape[1] == 1 and channels is None:
-            coloured = _room(n, 3, *stacked.shape[2:], stacked.dtype)
+            coloured = _room((n, 3, *stacked.shape[2:]), stacked.dtype)
             coloured[:row] = stacked[:row]
             stacked = coloured
         _check(what, image, stacked)
@@ -81,9 +81,8 @@ def stack(images: Iterable[tuple[str, Tensor]], n: int, *, channels: int | None,
     return stacked
 
 
-def _room(n: int, channels: int, height: int, width: int, dtype: torch.dtype) -> Tensor:
-    """Return room for images, unfilled; SafsError if the host has none."""
-    shape = (n, channels, height, width)
+def _room(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Return room for images [n, c, h, w], unfilled; SafsError if the host has none."""
     check_room(shape, dtype.itemsize)
     return torch.empty(shape, dtype=dtype)
 
@@ -110,7 +109,7 @@ def resize(images: Tensor, size: int) -> Tensor:
     if images.shape[2:] == (size, size):
         return images
     n, channels = images.shape[:2]
-    result = _room(n, channels, size, size, images.dtype)
+    result = _room((n, channels, size, size), images.dtype)
     start = 0
     for part in chunks(images, become=channels * size * size):
         result[start : start + len(part)] = _resized(part, size)

@@ -17,12 +17,14 @@ from safs.data.dataset import Data
 from safs.describe import describe
 from safs.export import load_best, write_best
 from safs.masks import apply_mask, violations
+from safs.models.registry import make_model
 from safs.protocol import Protocol
 from safs.pruning import prune
 from safs.sites import find_sites
 from safs.surgery import ACTIVATIONS, SiteChoice, apply_assignment, read_choices, replace_sites
 from safs.training import train
 from safs.trial import Problem
+from safs.wrappers import PlainWrapper
 from spaces.operators import OPERATORS
 
 
@@ -650,6 +652,19 @@ def test_wrappers_within_a_network(traced):
         assert not network.get_submodule("features.module.2.1").training
         assert [type(module) for module in model.modules()] == types
     network.load_state_dict(model.state_dict())
+
+
+def in_parts():
+    return InParts(traced=True)
+
+
+def test_a_network_that_is_made_by_name_keeps_the_names_of_wrappers_only():
+    model, x = make_model(f"{__name__}:in_parts", seed=0), torch.randn(3, 6)
+    assert list(model.state_dict()) == list(in_parts().state_dict())
+    assert {type(model.features), type(model.classifier), type(model.last.module)} == {PlainWrapper}
+    wrapped = in_parts()
+    wrapped.load_state_dict(model.state_dict())
+    assert torch.equal(model(x), wrapped(x))
 
 
 def test_the_network_is_not_changed(made):

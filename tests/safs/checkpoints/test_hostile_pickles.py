@@ -67,7 +67,7 @@ CALLS = {
     "layout": (DTYPE + b"(K\x03" + text("<") + b"NNNJ\xff\x00\x00\x00J\xff\xff\xff\xffK\x00tb.", "changes an object"),
     "tuple": (DOUBLED + b")b.", "changes an object"),
     "called": (DOUBLED + b")R.", "damaged or no PyTorch checkpoint"),
-    "storage": (b"(" + text("storage") + b"ctorch\nFloatStorage\n" + DOUBLED + text("cpu") + b"K\x04tQ.", "damaged or no"),
+    "storage": (b"(" + text("storage") + b"ctorch\nFloatStorage\n" + DOUBLED + text("cpu") + b"K\x04tQ.", "damaged"),
     "big": (b"}" * LARGEST_PICKLE + b".", r"has a pickle of [\d,]+ bytes; at most 4,194,304 are read; .*--trust"),
 }  # fmt: skip
 

@@ -88,13 +88,12 @@ def test_a_directory_in_the_comment(tmp_path, pruned, rejects):
     rejects(path, "something follows its archive")
 
 
-@pytest.mark.parametrize("field", ["offset", "length"])
-def test_a_directory_that_is_not_where_it_is_stated(tmp_path, pruned, rejects, field):
+def test_a_directory_that_is_not_where_it_is_stated(tmp_path, pruned, rejects):
     outer = packed(members(pruned[0]))
     _, _, _, count, _, length, offset, _ = END.unpack(outer[-END.size :])
-    changed = (length, offset + 1) if field == "offset" else (length + 1, offset)
-    (tmp_path / "a.pt").write_bytes(outer[: -END.size] + END.pack(b"PK\x05\x06", 0, 0, count, count, *changed, 0))
-    rejects(tmp_path / "a.pt", "its directory is not where it states|damaged or no PyTorch checkpoint: Bad magic")
+    end = END.pack(b"PK\x05\x06", 0, 0, count, count, length, offset + 1, 0)
+    (tmp_path / "a.pt").write_bytes(outer[: -END.size] + end)
+    rejects(tmp_path / "a.pt", "its directory is not where it states")
 
 
 @pytest.mark.parametrize("name", ["archive/data/é", "archive/data/0\x00x"])

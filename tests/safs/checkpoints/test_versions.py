@@ -10,7 +10,7 @@ from torch import nn
 from safs.checkpoints import load_into, save_checkpoint
 from safs.data.dataset import Data
 from safs.export import load_best, write_best
-from safs.masks import apply_mask
+from safs.masks import apply_mask, prunable_weights
 from safs.pruning import prune
 from safs.sites import find_sites
 from safs.state import load_state
@@ -31,6 +31,8 @@ def built(request):
     """A pruned network, its mask, and another one of its class."""
     torch.manual_seed(0)
     model, other = MODELS[request.param](), MODELS[request.param]()
+    for weight in prunable_weights(model).values():
+        nn.init.kaiming_normal_(weight)  # the transformer's head is all zeros
     mask = prune(model, 0.5)
     apply_mask(model, mask)
     return model, mask, other
