@@ -19,7 +19,6 @@ from safs.surgery import apply_assignment
 from safs.training import split_parameters
 from spaces.errors import SafsError
 
-
 _SHOWN = 3
 """Layers that a warning names."""
 
@@ -95,8 +94,8 @@ def _uncalled(paths: Connectivity, mask: Mapping[str, Tensor]) -> list[str]:
         return []
     share = 100 * sum(idle.values()) / sum(kept.numel() for kept in mask.values())
     return [
-        f"The network never calls {_listed(list(idle))}, though {share:.0f} % of the weights that count as prunable are "
-        "theirs."
+        f"The network never calls {_listed(list(idle))}, though {share:.0f} % of the weights that count as "
+        "prunable are theirs."
     ]
 
 

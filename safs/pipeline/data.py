@@ -11,27 +11,27 @@ from safs.data.options import Options
 from safs.data.registry import check_files, load
 
 
-def check_test(config: DataConfig) -> None:
+def check_test(data: DataConfig) -> None:
     """Look whether the test split is there before anything is trained, without reading an image of it."""
-    check_files(config.name, "test", root=config.root, options=_options(config))
+    check_files(data.name, "test", root=data.root, options=_options(data))
 
 
-def load_train(config: DataConfig, device: torch.device) -> Data:
+def load_train(data: DataConfig, device: torch.device) -> Data:
     """Return the training split, held where `device` can train on it."""
-    return load(config.name, "train", root=config.root, device=device, options=_options(config))
+    return load(data.name, "train", root=data.root, device=device, options=_options(data))
 
 
-def load_test(config: DataConfig, train: Data) -> Data:
+def load_test(data: DataConfig, train: Data) -> Data:
     """Return the test split, with the classes and constants of the training split."""
-    return load(config.name, "test", root=config.root, device=train.device, options=_options(config), train=train)
+    return load(data.name, "test", root=data.root, device=train.device, options=_options(data), train=train)
 
 
-def _options(config: DataConfig) -> Options:
-    augment = config.augment
+def _options(data: DataConfig) -> Options:
+    augment = data.augment
     return Options(
-        kwargs=config.kwargs,
-        image_size=config.image_size,
-        trust_pickle=config.trust_pickle,
+        kwargs=data.kwargs,
+        image_size=data.image_size,
+        trust_pickle=data.trust_pickle,
         augmentation=Augmentation(crop=augment.crop, flip=augment.flip) if augment else None,
-        residence=config.resident,
+        residence=data.resident,
     )
