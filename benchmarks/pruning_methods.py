@@ -3,7 +3,7 @@
 Runs the whole study of the demo (LeNet-5 on the embedded digits, 98 % pruned) once per pruning method, on a smaller
 budget: 10 epochs a row, three seeds, 8 iterations of stage 1, 4 trials of stage 2 on two folds. Prints a Markdown
 table: test accuracy in percent, mean ± standard deviation over seeds, and the gain of SAFS over vanilla fine-tuning in
-points. About a minute a method on one core, eight methods; runs are gone on with where they were interrupted.
+points. One or two minutes a method on one core, eight methods; runs are gone on with where they were interrupted.
 
 `--methods` chooses among them; `--set` lays values over the config, such as `--set data=mnist`.
 """

@@ -1,7 +1,7 @@
 """Accuracy won back on MNIST, both masks: `python -m benchmarks.recovery [--scope layer|global] [--run-dir DIR]`.
 
 Runs `configs/lenet5-mnist.yaml` whole, or goes on with it, and prints the table, the gains that were asked for, and
-how long the trials took. About half an hour a mask on two cores.
+how long the trials took. Forty minutes to an hour a mask on two cores.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from safs.sites import Sites
 from safs.surgery import replace_sites
-from spaces.errors import SafsError
+from spaces.errors import SafsError, brief
 
 _NORMALISATIONS = (
     nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, nn.LocalResponseNorm
@@ -85,7 +85,7 @@ def connectivity(
     except SafsError:
         raise
     except Exception as error:  # whatever a forward pass may raise, operations without a forward derivative too
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = brief(error)
         raise SafsError(f"{type(model).__name__} cannot be differentiated in forward mode ({reason}).") from error
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from spaces.errors import SafsError
+from spaces.errors import SafsError, brief
 
 
 def find_factory(kind: str, name: str) -> Callable[..., Any]:
@@ -55,9 +55,5 @@ def users_code(what: str) -> Iterator[None]:
             f'{what}: it called sys.exit({error.code!r}); do that under `if __name__ == "__main__":` only.'
         ) from error
     except Exception as error:
-        raise SafsError(f"{what}: {_one_line(error)}") from error
-
-
-def _one_line(error: Exception) -> str:
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
+        said = f": {brief(error)}" if str(error).strip() else ""
+        raise SafsError(f"{what}: {type(error).__name__}{said}") from error

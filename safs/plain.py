@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize, prune, remove_spectral_norm, remove_weig
 from torch.nn.utils.spectral_norm import SpectralNorm, SpectralNormLoadStateDictPreHook
 from torch.nn.utils.weight_norm import WeightNorm
 
-from spaces.errors import SafsError
+from spaces.errors import SafsError, brief
 
 _REMOVERS: dict[type, tuple[str, Callable[[nn.Module, str], Any]]] = {
     prune.BasePruningMethod: ("_tensor_name", prune.remove),
@@ -49,7 +49,7 @@ def make_plain(model: nn.Module) -> nn.Module:
             _remove_parametrizations(module)
             _remove_hooks(module)
         except Exception as error:  # a parametrization is the user's own code
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            reason = brief(error)
             raise SafsError(
                 f"{type(model).__name__}: the computed weights of {path or 'the network'!r} cannot be made plain "
                 f"({reason}); call torch.nn.utils.parametrize.remove_parametrizations on it in the factory."

@@ -92,6 +92,8 @@ _FUNCTIONS: dict[Callable[..., Any], tuple[str, _Arguments]] = {
     F.relu_: ("relu", ()),
     torch.relu: ("relu", ()),
     torch.relu_: ("relu", ()),
+    Tensor.relu: ("relu", ()),
+    Tensor.relu_: ("relu", ()),
     F.relu6: ("relu6", ()),
     F.leaky_relu: ("leaky_relu", _SLOPE),
     F.leaky_relu_: ("leaky_relu", _SLOPE),
@@ -115,10 +117,14 @@ _FUNCTIONS: dict[Callable[..., Any], tuple[str, _Arguments]] = {
     F.sigmoid: ("sigmoid", ()),
     torch.sigmoid: ("sigmoid", ()),
     torch.sigmoid_: ("sigmoid", ()),
+    Tensor.sigmoid: ("sigmoid", ()),
+    Tensor.sigmoid_: ("sigmoid", ()),
     F.logsigmoid: ("logsigmoid", ()),
     F.tanh: ("tanh", ()),
     torch.tanh: ("tanh", ()),
     torch.tanh_: ("tanh", ()),
+    Tensor.tanh: ("tanh", ()),
+    Tensor.tanh_: ("tanh", ()),
     F.tanhshrink: ("tanhshrink", ()),
     F.softplus: ("softplus", _SOFTPLUS),
     F.softsign: ("softsign", ()),
@@ -132,15 +138,6 @@ _FUNCTIONS: dict[Callable[..., Any], tuple[str, _Arguments]] = {
     F.rrelu: ("rrelu", ()),
     F.rrelu_: ("rrelu", ()),
     torch.rrelu: ("rrelu", ()),
-}
-
-_METHODS: dict[str, str] = {
-    "relu": "relu",
-    "relu_": "relu",
-    "sigmoid": "sigmoid",
-    "sigmoid_": "sigmoid",
-    "tanh": "tanh",
-    "tanh_": "tanh",
 }
 
 
@@ -165,9 +162,6 @@ def recognise(node: Node, modules: Mapping[str, nn.Module]) -> Recognised | None
 
 def recognise_function(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Recognised | None:
     """Return what activation function a call of a function, or of a tensor's method, is, or None if it is none."""
-    name = getattr(function, "__name__", "")
-    if name in _METHODS and function is getattr(Tensor, name):
-        return Recognised(_METHODS[name])
     if not isinstance(function, Hashable) or function not in _FUNCTIONS:
         return None
     operator, arguments = _FUNCTIONS[function]

@@ -22,7 +22,7 @@ from safs.tracing import check_tensors
 from safs.transformer_layers import with_activation_modules
 from safs.wrappers import unwrap, with_plain_wrappers
 from spaces.activation import Activation
-from spaces.errors import SafsError
+from spaces.errors import SafsError, brief
 
 _WRITTEN_OUT = "it is part of an activation that is written out"
 
@@ -202,7 +202,7 @@ def _run(model: nn.Module, parts: Parts, input_shape: tuple[int, ...]) -> list[C
         with kept_random_states():
             return calls_of_a_run(network, parts, example)
     except Exception as error:  # whatever a forward pass may raise for input of the wrong shape
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = brief(error)
         raise SafsError(
             f"{type(model).__name__} does not take input of shape {tuple(input_shape)}: {reason}"
         ) from error

@@ -17,7 +17,7 @@ from safs.modes import Modes
 from safs.random_states import kept_random_states
 from safs.recognition import is_activation, recognise
 from safs.written_out import written_out
-from spaces.errors import SafsError
+from spaces.errors import SafsError, brief
 
 CONSTANT = "safs_constant"
 """The entry of a node's `meta` that holds a tensor which the forward pass makes itself."""
@@ -186,7 +186,7 @@ def _with_assigned_buffers(traced: nn.Module) -> list[str]:
 def _reason(error: Exception) -> str:
     if isinstance(error, TraceError):
         return "its forward pass branches on the values or sizes of tensors"
-    reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+    reason = brief(error).rstrip(".")
     return f"its forward pass does not take stand-ins for tensors and their sizes ({reason})"
 
 

@@ -37,8 +37,11 @@ def shown(name: str) -> str:
 
 
 def brief(error: BaseException) -> str:
-    """Return what an error says, which may quote a file: its first line, printable, and cut where it is long."""
-    line = next(iter(str(error).splitlines()), "")
+    """Return what an error says, which may quote a file: its first line, printable, and cut where it is long.
+
+    The name of its type stands for one that says nothing.
+    """
+    line = next(iter(str(error).strip().splitlines()), type(error).__name__)
     cut = line if len(line) <= 2 * _LONGEST else f"{line[: 2 * _LONGEST]}..."
     return "".join(character if character.isprintable() else "?" for character in cut)
 

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from safs.data.dataset import Data, Split
 from safs.data.options import Options, check_kwargs
-from safs.data.pixels import decode, one_line, stack
+from safs.data.pixels import decode, stack
 from safs.data.roots import data_root
-from spaces.errors import SafsError
+from spaces.errors import SafsError, brief
 
 PATTERNS = {"train": "**/train-*.parquet", "test": "**/test-*.parquet"}
 _ROWS = 256
@@ -116,7 +116,7 @@ def _batches(path: Path, file: Any, column: str, label: str) -> Iterator[tuple[l
             images = [image["bytes"] for image in batch.column(column).to_pylist()]
             yield images, torch.tensor(batch.column(label).to_pylist(), dtype=torch.int64)
     except (ArrowException, OSError) as error:
-        raise SafsError(f"{path} is no readable Parquet file: {one_line(error)}") from error
+        raise SafsError(f"{path} is no readable Parquet file: {brief(error)}") from error
     except (TypeError, ValueError, RuntimeError) as error:
         raise _layout_error(path, file, label) from error
     if held != claimed:
@@ -131,7 +131,7 @@ def _open(path: Path, label: str) -> tuple[Path, Any, str]:
     try:
         file = parquet.ParquetFile(path)
     except (ArrowException, OSError) as error:
-        raise SafsError(f"{path} is no readable Parquet file: {one_line(error)}") from error
+        raise SafsError(f"{path} is no readable Parquet file: {brief(error)}") from error
     schema = file.schema_arrow
     column = "img" if "img" in schema.names else "image"
     if not {column, label} <= set(schema.names):

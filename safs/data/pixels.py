@@ -14,7 +14,7 @@ from torch import Tensor
 
 from safs.data.memory import check_room
 from safs.data.normalisation import chunks
-from spaces.errors import SafsError
+from spaces.errors import SafsError, brief
 
 _GREY = ("1", "L", "LA", "La")
 
@@ -33,7 +33,7 @@ def decode(encoded: bytes | Path, what: str) -> Tensor:
     except SafsError:
         raise
     except Exception as error:  # the decoders raise whatever the broken bytes lead them into
-        raise SafsError(f"{what} cannot be decoded: {one_line(error)}") from error
+        raise SafsError(f"{what} cannot be decoded: {brief(error)}") from error
 
 
 def from_pil(image: Any, what: str) -> Tensor:
@@ -47,7 +47,7 @@ def from_pil(image: Any, what: str) -> Tensor:
     try:
         decoded = np.array(image.convert("L" if image.mode in _GREY else "RGB"))
     except Exception as error:  # an image that was opened is decoded only now
-        raise SafsError(f"{what} cannot be decoded: {one_line(error)}") from error
+        raise SafsError(f"{what} cannot be decoded: {brief(error)}") from error
     pixels = torch.from_numpy(decoded)
     return pixels.unsqueeze(0) if pixels.ndim == 2 else pixels.permute(2, 0, 1)
 
@@ -120,8 +120,3 @@ def resize(images: Tensor, size: int) -> Tensor:
 def _resized(images: Tensor, size: int) -> Tensor:
     smooth = F.interpolate(images.to(torch.float32), size=(size, size), mode="bilinear", antialias=True)
     return smooth.round_().clamp_(0, 255).to(torch.uint8) if images.dtype == torch.uint8 else smooth
-
-
-def one_line(error: BaseException) -> str:
-    """Return the first line of an error's text, or its type if it has none."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -15,9 +15,8 @@ from typing import Any
 from safs.data.dataset import Data, Split
 from safs.data.items import read_items
 from safs.data.options import Options
-from safs.data.pixels import one_line
 from safs.data.roots import data_root
-from spaces.errors import SafsError, lookup
+from spaces.errors import SafsError, brief, lookup
 
 PREFIX = "torchvision/"
 _OURS = ("root", "transform", "transforms", "target_transform", "download")
@@ -70,7 +69,7 @@ def _make(name: str, split: str, root: Path | None, options: Options) -> Any:
     except ModuleNotFoundError:
         raise
     except Exception as error:  # RuntimeError, ValueError, OSError and others, from 60 constructors
-        text = re.sub(r"[. ]*You can (use|set) download=True.*", "", one_line(error)).rstrip(".")
+        text = re.sub(r"[. ]*You can (use|set) download=True.*", "", brief(error)).rstrip(".")
         raise SafsError(f"Dataset {name!r} has no {split} split in {folder.absolute()}: {text}.") from error
 
 

@@ -6,8 +6,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-from safs.data.pixels import one_line
-from spaces.errors import SafsError
+from spaces.errors import SafsError, brief
 
 _ARRAYS = {
     *((module, name) for module in ("numpy", "numpy.core.multiarray", "numpy._core.multiarray") for name in (
@@ -44,4 +43,4 @@ def read_arrays(path: Path) -> Any:
     except OSError:
         raise
     except Exception as error:  # damaged bytes lead the unpickler into any error
-        raise SafsError(f"{path} is truncated or no pickle ({one_line(error)}); fetch it again.") from error
+        raise SafsError(f"{path} is truncated or no pickle ({brief(error)}); fetch it again.") from error

@@ -17,7 +17,7 @@ from safs.data.feed import feed
 from safs.masks import Mask, prunable_weights
 from safs.pruning.method import Given, PruningMethod, check_count
 from safs.pruning.selection import keep_globally
-from spaces.errors import SafsError
+from spaces.errors import SafsError, brief
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _loss(network: nn.Module, data: Data, batch: Tensor, dtype: torch.dtype) -> 
     try:
         logits = network(images.cpu().to(dtype))
     except Exception as error:  # whatever a forward pass may raise for images that are not made for it
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = brief(error)
         raise SafsError(f"{type(network).__name__} does not take images of shape {data.shape}: {reason}") from error
     if not isinstance(logits, Tensor) or tuple(logits.shape) != (len(batch), data.classes):
         raise SafsError(f"{type(network).__name__} must return one logit for each of the {data.classes} classes.")

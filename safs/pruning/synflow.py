@@ -17,7 +17,7 @@ from safs.pruning.selection import exponential_counts, narrow, removed_count
 from safs.recognition import recognise
 from safs.sites import find_sites
 from safs.surgery import replace_sites
-from spaces.errors import SafsError
+from spaces.errors import SafsError, brief
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class SynapticFlow:
             logits = self._network(self._ones)
             flow: Tensor = logits.sum()
         except Exception as error:  # whatever a forward pass may raise in double precision
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            reason = brief(error)
             raise SafsError(f"synflow cannot run {type(self._network).__name__} on ones ({reason}).") from error
         return flow
 

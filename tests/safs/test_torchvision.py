@@ -1,6 +1,6 @@
 """Surgery on all 80 classification networks of torchvision, about the smallest input that each takes.
 
-The networks of more than 100 million parameters bear the marker `large`: `pytest -m "not large"` leaves them out. Of
+The networks of more than 80 million parameters bear the marker `large`: `pytest -m "not large"` leaves them out. Of
 five of them (`OVER_150_MILLION`) the sites, names and shapes are looked at on the meta device, and the numbers on a
 network of the same class and depth with narrower layers.
 """

@@ -17,10 +17,11 @@ EXAMPLES = 3
 OVER_150_MILLION = ("convnext_large", "regnet_y_128gf", "vit_h_14", "vit_l_16", "vit_l_32")
 """Networks whose weights, gradients and copies would take more than 3 GB: see `thin`."""
 LARGE = (
-    *OVER_150_MILLION, "efficientnet_v2_l", "regnet_x_32gf", "regnet_y_32gf", "wide_resnet101_2",
+    *OVER_150_MILLION, "convnext_base", "efficientnet_v2_l", "regnet_x_32gf", "regnet_y_16gf", "regnet_y_32gf",
+    "resnext101_32x8d", "resnext101_64x4d", "swin_b", "swin_v2_b", "vit_b_16", "vit_b_32", "wide_resnet101_2",
     *(name for name in NAMES if name.startswith("vgg")),
 )  # fmt: skip
-"""Networks of more than 100 million parameters."""
+"""Networks of more than 80 million parameters."""
 
 _SIZES = {"alexnet": 63, "inception_v3": 75, "maxvit_t": 224, "vit_h_14": 28}
 _AUXILIARY = ("googlenet", "inception_v3")
