@@ -83,6 +83,19 @@ def checked_integer(option: str, value: object, *, minimum: int) -> int:
     return int(value)
 
 
+def checked_number(option: str, value: object, *, minimum: float, maximum: float = math.inf) -> float:
+    """Return `value` as a float.
+
+    Raises:
+        SafsError: if it is no finite number, less than `minimum` or greater than `maximum`.
+    """
+    number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or not minimum <= float(value) <= maximum:  # type: ignore[arg-type]
+        most = "" if maximum == math.inf else f" and at most {maximum:g}"
+        raise SafsError(f"{option!r} must be a number of at least {minimum:g}{most}, but got {value!r}.")
+    return float(value)  # type: ignore[arg-type]
+
+
 class Searcher(abc.ABC):
     """Propose suggestions and learn from outcomes; never evaluate, log or write.
 

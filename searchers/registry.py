@@ -7,14 +7,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from searchers.base import Searcher
+from searchers.bayesian import BayesianOptimisation
+from searchers.exhaustive import ExhaustiveSearch
+from searchers.genetic import GeneticAlgorithm
 from searchers.lahc import LateAcceptanceHillClimbing
 from searchers.random_search import RandomSearch
+from searchers.simulated_annealing import SimulatedAnnealing
+from searchers.tpe import TreeParzenEstimator
 from spaces.assignment import Assignment, AssignmentSpace
 from spaces.errors import SafsError, lookup, nearest_name
 
 SEARCHERS: dict[str, type[Searcher]] = {
     "lahc": LateAcceptanceHillClimbing,
+    "sa": SimulatedAnnealing,
     "random": RandomSearch,
+    "bo": BayesianOptimisation,
+    "tpe": TreeParzenEstimator,
+    "ga": GeneticAlgorithm,
+    "exhaustive": ExhaustiveSearch,
 }
 
 
