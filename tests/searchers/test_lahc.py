@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from searchers.base import ExhaustedError, Outcome
-from searchers.lahc import FREE_ITERATIONS, LateAcceptanceHillClimbing
+from searchers.lahc import LateAcceptanceHillClimbing
+from searchers.local_search import FREE_ITERATIONS
 from searchers.random_search import RandomSearch
 from searchers.testing import SearcherConformance, batches, outcome_of
 from spaces.assignment import AssignmentSpace
