@@ -12,8 +12,8 @@ from spaces.assignment import Assignment, AssignmentSpace
 class GeneticAlgorithm(Searcher):
     """Cross two good assignments and mutate the child; the best `population` of all that are known are the parents.
 
-    The first `population` proposals are the starting points and random assignments. Each parent is the best of
-    `tournament` members drawn at random; a gene comes from either with equal odds, and is then changed to another
+    The first `population` proposals are the starting points and random assignments. Each of the two parents is the best
+    of `tournament` members drawn at random; a gene comes from either with equal odds, and is then changed to another
     operator with probability `mutation`. A failed assignment is never a parent.
 
     Args:
@@ -65,8 +65,8 @@ class GeneticAlgorithm(Searcher):
         return [self._suggestions[id] for _, id in ranked[: self._size]]
 
     def _child(self, population: Sequence[Assignment]) -> Assignment:
-        size = min(self._tournament, len(population))
-        first, second = (population[int(self._rng.choice(len(population), size=size, replace=False).min())] for _ in "12")
+        first = self._parent(population)
+        second = self._parent([member for member in population if member != first])
         sites = len(self._space.sites)
         rate = 1 / sites if self._mutation is None else self._mutation
         from_first, mutated = self._rng.random(sites) < 0.5, self._rng.random(sites) < rate
@@ -75,6 +75,11 @@ class GeneticAlgorithm(Searcher):
             others = [name for name in self._space.operators if name != genes[site]]
             genes[site] = others[int(self._rng.integers(len(others)))]
         return tuple(genes)
+
+    def _parent(self, members: Sequence[Assignment]) -> Assignment:
+        """Return the best of some members, which are sorted, drawn at random."""
+        size = min(self._tournament, len(members))
+        return members[int(self._rng.choice(len(members), size=size, replace=False).min())]
 
     def _options(self) -> dict[str, Any]:
         return {"population": self._size, "tournament": self._tournament, "mutation": self._mutation}
