@@ -51,7 +51,7 @@ def main() -> None:
             "data": "digits",
             "prune": {"ratio": 0.9},
             "train": PROTOCOL,
-            "stage1": {"searcher": "random", "iterations": 190, "epochs": 1, "start": "random"},
+            "stage1": {"searcher": "rs", "iterations": 190, "epochs": 1, "start": "random"},
             "stage2": {"trials": 1, "folds": 2},
             "report": {"seeds": 2},
         }

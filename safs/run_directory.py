@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 
 from safs.config.schema import Config
@@ -18,7 +19,8 @@ _JOURNAL = "journal.jsonl"
 def open_run_directory(folder: Path, config: Config, *, resume: bool) -> Journal:
     """Make a run directory, or check that it may be continued; return its journal, held by this process.
 
-    What a killed process had not finished to write is removed.
+    What a killed process had not finished to write is removed. Only the config's section `compare` may differ from that
+    of before; it is written anew.
 
     Raises:
         SafsError: if it is not empty and `resume` was not asked for, if it is no run directory, if it is of another
@@ -30,7 +32,7 @@ def open_run_directory(folder: Path, config: Config, *, resume: bool) -> Journal
     journal = Journal(folder / _JOURNAL)
     try:
         _check(folder, text, resume)  # again: another process may have begun here before this one held the journal
-        if not (folder / _CONFIG).exists():
+        if not (folder / _CONFIG).exists() or (folder / _CONFIG).read_text(encoding="utf-8") != text:
             write_atomically(folder / _CONFIG, text)
         remove_leftovers(folder)
     except BaseException:
@@ -51,11 +53,19 @@ def _check(folder: Path, text: str, resume: bool) -> None:
     if not recorded.exists():
         raise SafsError(f"{folder} is no run directory: it has no {_CONFIG}.")
     before = recorded.read_text(encoding="utf-8", errors="replace")
-    if before != text:
+    if _binding(before) != _binding(text):
         raise SafsError(
             f"The run directory {folder} is of another config, and is left as it is; the difference "
             f"(- there, + now):\n{_difference(before, text)}"
         )
+
+
+def _binding(text: str) -> str:
+    """Return the config without its section `compare`: which searchers are compared, and how often, may change.
+
+    Each of their runs is stored with all that it depends on.
+    """
+    return re.sub(r"^compare:\n(?:[ -].*\n)*", "", text, flags=re.MULTILINE)
 
 
 def _holds_nothing(path: Path) -> bool:

@@ -58,6 +58,7 @@ class Runner:
         self._journal = journal
         self.folder = folder
         self._observer = observer
+        self._running: dict[TrialSpec, str] = {}
         self._outcomes = dict(_read(record) for record in journal.records if record["kind"] == "trial")
 
     def knows(self, spec: TrialSpec) -> bool:
@@ -80,18 +81,25 @@ class Runner:
             retry: run a trial again that failed in an earlier session for another reason than its own numbers (out
                 of memory, say). Not for a search, whose later suggestions rest on that failure.
         """
-        waiting = []
         for spec in dict.fromkeys(specs):
-            if self.knows(spec) and not (retry and self._outcomes[spec.id].reason not in (None, Reason.NAN)):
-                self._observer.trial(phase, spec, self._outcomes[spec.id], cached=True)
-            else:
-                self._engine.submit(spec)
-                waiting.append(spec)
-        for _ in waiting:
+            self.start(phase, spec, retry=retry)
+        return [self.wait(spec) for spec in specs]
+
+    def start(self, phase: str, spec: TrialSpec, *, retry: bool = False) -> None:
+        """Let a trial run, unless its outcome is known; `run` says what the arguments are."""
+        if self.knows(spec) and not (retry and self._outcomes[spec.id].reason not in (None, Reason.NAN)):
+            self._observer.trial(phase, spec, self._outcomes[spec.id], cached=True)
+        elif spec not in self._running:
+            self._running[spec] = phase
+            self._engine.submit(spec)
+
+    def wait(self, spec: TrialSpec) -> TrialOutcome:
+        """Return the outcome of a trial that was started, as soon as it is known."""
+        while spec in self._running:
             finished = self._engine.poll()
             assert finished is not None, "the engine lost a trial"
-            self._commit(phase, finished)
-        return [self._outcomes[spec.id] for spec in specs]
+            self._commit(self._running.pop(finished.spec), finished)
+        return self._outcomes[spec.id]
 
     def _commit(self, phase: str, finished: Finished) -> None:
         """Store a finished trial: its network first, so that the journal never names one that is not there."""

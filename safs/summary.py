@@ -13,8 +13,10 @@ from safs.describe import extra_parameters
 from safs.pipeline.assess import Scores
 from safs.pipeline.stage1 import Stage1
 from safs.pipeline.stage2 import Stage2
+from safs.search import mode
 from safs.spec import TrialSpec
 from safs.trial import Problem
+from searchers.registry import all_options
 from spaces.errors import SafsError
 
 SCHEMA = 1
@@ -69,6 +71,14 @@ def summarise(
         "best_single": stage1.best_single[0] if stage1.best_single else None,
         "assignment": dict(zip(problem.sites.names, stage1.assignment, strict=True)),
         "stage1_cost": stage1.cost,
+        "search": {
+            "searcher": config.stage1.searcher,
+            "options": all_options(config.stage1.searcher, config.stage1.options),
+            "iterations": config.stage1.iterations,
+            "start": config.stage1.start,
+            "pending": config.stage1.pending,
+            "mode": mode(config.stage1.pending),
+        },
         "stage2": {
             arm: {"hyperparameters": dict(found.hyperparameters), "validation_accuracy": 100 * (1 - found.error)}
             for arm, found in tuned.items()

@@ -17,9 +17,9 @@ class LocalSearch(Searcher):
     """Mutate the current assignment, and let the candidate take its place if a rule accepts it.
 
     The mutation is the one of SAFS, Section 4.2: swap two random genes, then change one. A mutation whose outcome is
-    known is an iteration that needs no trial. With several suggestions pending, all are mutations of the assignment that
-    is current when they are asked for, and each outcome is an iteration, in the order of the asks; with one, it is the
-    sequential algorithm.
+    known is an iteration that needs no trial. With several suggestions pending, all are mutations of the assignment
+    that is current when they are asked for, and each outcome is an iteration, in the order of the asks; with one, it
+    is the sequential algorithm.
 
     The search starts from the best of its starting points: those given as `start`, else one random assignment (the
     paper's), and another random one for each ask while no starting point has an outcome or all have failed.

@@ -9,7 +9,7 @@ from spaces.assignment import Assignment
 class RandomSearch(Searcher):
     """Propose uniform samples without repetition."""
 
-    name = "random"
+    name = "rs"
 
     def _ask(self) -> Assignment:
         return self._sample_unseen()

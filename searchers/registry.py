@@ -13,6 +13,7 @@ from searchers.genetic import GeneticAlgorithm
 from searchers.lahc import LateAcceptanceHillClimbing
 from searchers.random_search import RandomSearch
 from searchers.simulated_annealing import SimulatedAnnealing
+from searchers.surrogate import SurrogateSearch
 from searchers.tpe import TreeParzenEstimator
 from spaces.assignment import Assignment, AssignmentSpace
 from spaces.errors import SafsError, lookup, nearest_name
@@ -20,11 +21,12 @@ from spaces.errors import SafsError, lookup, nearest_name
 SEARCHERS: dict[str, type[Searcher]] = {
     "lahc": LateAcceptanceHillClimbing,
     "sa": SimulatedAnnealing,
-    "random": RandomSearch,
+    "rs": RandomSearch,
     "bo": BayesianOptimisation,
     "tpe": TreeParzenEstimator,
     "ga": GeneticAlgorithm,
     "exhaustive": ExhaustiveSearch,
+    "surrogate": SurrogateSearch,
 }
 
 
@@ -67,3 +69,14 @@ def make_searcher(
         hint = f" Did you mean {nearest!r}?" if nearest else ""
         raise SafsError(f"Searcher {name!r} has no option {unknown[0]!r}; known: {', '.join(known) or 'none'}.{hint}")
     return searcher(space, seed, start=start, **options)
+
+
+def all_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of searcher `name` as JSON values, defaults included.
+
+    Raises:
+        UnknownNameError: if there is no such searcher.
+        SafsError: if it has no such option, or one is not valid.
+    """
+    known = make_searcher(name, AssignmentSpace(["any site"], ["any operator"]), 0, options=options).options()
+    return {option: known[option] for option in option_names(name)}

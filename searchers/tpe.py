@@ -31,7 +31,9 @@ class TreeParzenEstimator(Searcher):
 
     name = "tpe"
 
-    def __init__(self, space: AssignmentSpace, seed: int, *, start: Sequence[Assignment] = (), startup: int = 5) -> None:
+    def __init__(
+        self, space: AssignmentSpace, seed: int, *, start: Sequence[Assignment] = (), startup: int = 5
+    ) -> None:
         super().__init__(space, seed, start=start)
         self._startup = checked_integer("startup", startup, minimum=1)
 
@@ -56,7 +58,9 @@ class TreeParzenEstimator(Searcher):
         study = optuna.create_study(sampler=sampler)
         distributions = self._space.to_optuna()
         for id, assignment in enumerate(self._suggestions):
-            told = {"value": costs[id], "state": TrialState.COMPLETE} if id < len(costs) else {"state": TrialState.RUNNING}
+            told = (
+                {"value": costs[id], "state": TrialState.COMPLETE} if id < len(costs) else {"state": TrialState.RUNNING}
+            )
             params = dict(zip(self._space.sites, assignment, strict=True))
             study.add_trial(create_trial(params=params, distributions=distributions, **told))
         return self._space.from_values(study.ask(distributions).params)

@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
+from safs.cli.compare_command import compare
 from safs.cli.export_command import export
 from safs.cli.inspect_command import inspect_network
 from safs.cli.interrupts import INTERRUPTED, quitting
 from safs.cli.prune_command import prune_checkpoint
 from safs.cli.report_command import report
 from safs.cli.run_command import demo, run
+from safs.cli.tabulate_command import tabulate
 from safs.version import __version__
 from spaces.errors import SafsError
 
@@ -47,6 +49,8 @@ app.command("prune")(prune_checkpoint)
 app.command("run")(run)
 app.command("report")(report)
 app.command("export")(export)
+app.command("compare")(compare)
+app.command("tabulate")(tabulate)
 
 
 def main() -> None:

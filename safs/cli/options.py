@@ -45,8 +45,10 @@ SettingsOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Lay a value over the config: --set stage1.iterations=5."),
 ]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with what was interrupted.")]
 RunDirOption = Annotated[
-    Path | None, typer.Option("--run-dir", metavar="DIR", help="The run directory [default: runs/<config's name>].")
+    Path | None,
+    typer.Option("--run-dir", metavar="DIR", help="The run directory [default: in runs, by the config's name]."),
 ]
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import shlex
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from safs.cli.interrupts import INTERRUPTED, raising
-from safs.cli.options import Output, OutputOption, RunDirOption, SettingsOption
+from safs.cli.options import Output, OutputOption, ResumeOption, RunDirOption, SettingsOption
 from spaces.errors import SafsError
 
 if TYPE_CHECKING:
@@ -22,7 +20,7 @@ def run(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML file of the study.")],
     settings: SettingsOption = None,
     run_dir: RunDirOption = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a study that was interrupted.")] = False,
+    resume: ResumeOption = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be searched and trained, and what it would cost.")
     ] = False,
@@ -75,20 +73,10 @@ def _free_folder(folder: Path) -> Path:
 
 
 def _run(config: Config, folder: Path, resume: bool) -> None:
-    from safs.cli.progress import progress
     from safs.cli.report_command import print_result
+    from safs.cli.running import watched
     from safs.study import Study
 
-    try:
-        with raising(), progress() as observer:
-            summary = Study(config, folder, observer).run(resume=resume)
-    except KeyboardInterrupt:
-        begun = folder / "config.yaml"
-        if begun.exists():
-            typer.echo(
-                "Interrupted; finished trials are kept. Go on with: "
-                f"safs run {shlex.quote(str(begun))} --run-dir {shlex.quote(str(folder))} --resume",
-                err=True,
-            )
-        raise typer.Exit(INTERRUPTED) from None
+    with watched(folder, ["run", str(folder / "config.yaml")]) as observer:
+        summary = Study(config, folder, observer).run(resume=resume)
     print_result(summary, folder / "report.html")

@@ -38,7 +38,7 @@ class Significance:
         }
 
 
-def compare(final: Mapping[str, Sequence[float]]) -> Significance:
+def compare_finals(final: Mapping[str, Sequence[float]]) -> Significance:
     """Return what may be concluded of final costs, by searcher; seed by seed the searchers had the same start.
 
     Args:
@@ -49,9 +49,7 @@ def compare(final: Mapping[str, Sequence[float]]) -> Significance:
     names, values = list(final), np.array([final[name] for name in final], dtype=np.float64)
     searchers, seeds = values.shape
     mean_ranks = rankdata(values, axis=0).mean(axis=1)
-    raw = {
-        (a, b): _signed_rank(values[i], values[j]) for (i, a), (j, b) in itertools.combinations(enumerate(names), 2)
-    }
+    raw = {(a, b): _signed_rank(values[i], values[j]) for (i, a), (j, b) in itertools.combinations(enumerate(names), 2)}
     several = searchers > 2 and seeds > 1 and bool((values != values[0]).any())
     spread = np.sqrt(searchers * (searchers + 1) / (6 * seeds))
     return Significance(

@@ -1,19 +1,23 @@
-"""A tabular benchmark: what every assignment of a small space costs, trained once and replayed as often as one likes."""
+"""A tabular benchmark: what every assignment of a small space costs, trained once and replayed as often as needed."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safs.files import to_json, write_atomically
-from searchers.base import Outcome
+from safs.outcome import Reason, Status, TrialOutcome
 from spaces.assignment import Assignment, AssignmentSpace
-from spaces.errors import SafsError
+from spaces.errors import SafsError, brief
 
 SCHEMA = 1
+LARGEST = 2**16
+"""The most assignments of a table."""
+_FOLDER = Path(__file__).parent / "tables"
 
 
 @dataclass(frozen=True)
@@ -22,39 +26,42 @@ class Table:
 
     Attributes:
         space: the assignments.
-        original: the assignment that the network came with.
-        costs: of all of them, in the order of the space, None where one failed.
-        epochs: how long each was trained.
-        config: the config of the study that it was made by.
+        outcomes: of all of them, in the order of the space, each a cost or the reason of a failure.
+        config: the config of the study that they were trained for, as JSON values.
+        made_with: the device and the versions of the packages that trained them.
+
+    Raises:
+        SafsError: if there are more or fewer outcomes than assignments, or every assignment failed.
     """
 
     space: AssignmentSpace
-    original: Assignment
-    costs: tuple[float | None, ...]
-    epochs: int
+    outcomes: tuple[float | Reason, ...]
     config: Mapping[str, Any]
+    made_with: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        if len(self.costs) != self.space.size:
-            raise SafsError(f"A table of {self.space.size} assignments has {len(self.costs)} costs.")
+        if len(self.outcomes) != self.space.size:
+            raise SafsError(f"A table of {self.space.size} assignments has {len(self.outcomes)} outcomes.")
+        if all(isinstance(outcome, Reason) for outcome in self.outcomes):
+            raise SafsError("Every assignment of the table failed, so there is nothing to search.")
 
-    def cost(self, assignment: Sequence[str]) -> float | None:
-        """Return what an assignment costs, or None if it failed."""
+    def start(self, assignment: Assignment) -> None:
+        """Do nothing: all outcomes are known."""
+
+    def wait(self, assignment: Assignment) -> TrialOutcome:
+        """Return the outcome of an assignment."""
         number = 0
         for name in self.space.check(assignment):
             number = number * len(self.space.operators) + self.space.operators.index(name)
-        return self.costs[number]
+        outcome = self.outcomes[number]
+        if isinstance(outcome, Reason):
+            return TrialOutcome(Status.FAILED, reason=outcome)
+        return TrialOutcome(Status.SUCCEEDED, cost=outcome)
 
-    def evaluate(self, assignments: Sequence[Assignment]) -> list[float | None]:
-        """Return what assignments cost."""
-        return [self.cost(assignment) for assignment in assignments]
-
-    def best(self, share: float) -> float:
-        """Return the cost that the best `share` of the assignments that did not fail have at most."""
-        known = sorted(cost for cost in self.costs if cost is not None)
-        if not known:
-            raise SafsError("Every assignment of the table failed.")
-        return known[max(0, int(share * len(known)) - 1)]
+    @property
+    def costs(self) -> list[float]:
+        """The costs of all assignments, infinity where one failed."""
+        return [math.inf if isinstance(outcome, Reason) else outcome for outcome in self.outcomes]
 
     def write(self, path: Path) -> None:
         """Write the table to a JSON file."""
@@ -62,12 +69,26 @@ class Table:
             "schema": SCHEMA,
             "sites": list(self.space.sites),
             "operators": list(self.space.operators),
-            "original": list(self.original),
-            "epochs": self.epochs,
             "config": dict(self.config),
-            "costs": list(self.costs),
+            "made_with": dict(self.made_with),
         }
-        write_atomically(path, to_json(content))
+        costs = ",\n".join(json.dumps(cost, allow_nan=False) for cost in self.outcomes)  # one a line
+        head = to_json(content).removesuffix("\n}\n")
+        write_atomically(path, f'{head},\n  "costs": [\n{costs}\n]}}\n')
+
+
+def shipped_tables() -> list[str]:
+    """Return the names of the tables that come with the package."""
+    return sorted(path.stem for path in _FOLDER.glob("*.json"))
+
+
+def find_table(name: str) -> Table:
+    """Return a table that comes with the package, by name, or that of a file.
+
+    Raises:
+        SafsError: if there is none, or it is damaged.
+    """
+    return read_table(_FOLDER / f"{name}.json" if name in shipped_tables() else Path(name))
 
 
 def read_table(path: Path) -> Table:
@@ -79,14 +100,38 @@ def read_table(path: Path) -> Table:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise SafsError(f"There is no table at {path}; make one with safs tabulate.") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise SafsError(f"The table {path} cannot be read: {error}.") from None
+        raise SafsError(
+            f"There is no table {path}; known: {', '.join(shipped_tables())}, or a file that `safs tabulate` wrote."
+        ) from None
+    except OSError as error:
+        raise SafsError(f"The table {path} cannot be read ({error.strerror}).") from None
+    except (ValueError, RecursionError) as error:
+        raise SafsError(
+            f"{path} is no table, which is a JSON file that `safs tabulate` wrote: {brief(error)}"
+        ) from None
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        raise SafsError(f"The table {path} must have schema {SCHEMA}.")
+        raise SafsError(f"{path} is no table of schema {SCHEMA}, a JSON file that `safs tabulate` wrote.")
     try:
-        space = AssignmentSpace(content["sites"], content["operators"])
-        costs = tuple(Outcome(cost).cost for cost in content["costs"])
-        return Table(space, space.check(content["original"]), costs, int(content["epochs"]), dict(content["config"]))
+        return _parse(content)
     except (KeyError, TypeError, ValueError, SafsError) as error:
-        raise SafsError(f"The table {path} is damaged ({type(error).__name__}: {error}).") from error
+        raise SafsError(f"The table {path} is damaged ({type(error).__name__}: {error}); make it again.") from error
+
+
+def _parse(content: Mapping[str, Any]) -> Table:
+    for key in ("sites", "operators"):
+        if not isinstance(content[key], list) or not all(isinstance(name, str) for name in content[key]):
+            raise ValueError(f"`{key}` is no list of names")
+    if len(content["operators"]) ** min(len(content["sites"]), 17) > LARGEST:
+        raise ValueError(f"a table has at most {LARGEST} assignments")
+    return Table(
+        space=AssignmentSpace(content["sites"], content["operators"]),
+        outcomes=tuple(Reason(cost) if isinstance(cost, str) else _finite(cost) for cost in content["costs"]),
+        config=dict(content["config"]),
+        made_with=dict(content["made_with"]),
+    )
+
+
+def _finite(cost: object) -> float:
+    if not isinstance(cost, int | float) or isinstance(cost, bool) or not math.isfinite(cost):
+        raise ValueError(f"a cost must be a finite number, or the reason of a failure, but is {cost!r}")
+    return float(cost)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
-    AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
-    ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
     WrapValidator,
@@ -22,7 +18,8 @@ from pydantic import (
     model_validator,
 )
 
-from safs.config.wording import explain
+from safs.config.compare import CompareConfig
+from safs.config.section import Plain, Section
 from safs.config.yaml_input import lay_over, named, read_yaml
 from safs.data.placement import Residence
 from safs.data.registry import check_name
@@ -30,57 +27,9 @@ from safs.engines.registry import ENGINES
 from safs.masks import SMALLEST_ZERO_SHARE
 from safs.protocol import Protocol
 from safs.pruning.registry import make_method, resolve_scope
-from searchers.registry import SEARCHERS, make_searcher
-from spaces.assignment import AssignmentSpace
+from searchers.registry import SEARCHERS, all_options
 from spaces.errors import SafsError, lookup
 from spaces.operators import PAPER_OPERATORS, get_operator
-
-_LARGEST_VALUE = 10_000
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_bool_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
-            raise ValueError("must not be true or false")
-        return value
-
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> Self:
-        """Return the config, or the section of one, with these values.
-
-        Raises:
-            SafsError: naming the first wrong key; for an unknown one, the nearest that is known.
-        """
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise SafsError(explain(error, cls)) from None
-
-
-def _plain(value: Any) -> Any:
-    """Check that a value of the user's own is what YAML and JSON can both hold, and small: aliases hide millions."""
-    waiting, seen = [value], 0
-    while waiting:
-        part = waiting.pop()
-        seen += 1
-        if seen > _LARGEST_VALUE:
-            raise ValueError(f"must hold at most {_LARGEST_VALUE:,} values, aliases counted each time")
-        if isinstance(part, dict):
-            if not all(isinstance(key, str) for key in part):
-                raise ValueError("must have only strings for keys")
-            waiting += part.values()
-        elif isinstance(part, list):
-            waiting += part
-        elif not isinstance(part, str | int | float | None):
-            raise ValueError(f"must hold only strings, numbers, lists and mappings, not a {type(part).__name__}")
-    return value
-
-
-_Plain = Annotated[dict[str, Any], AfterValidator(_plain)]
 
 
 def _check_protocol(value: Any, check: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
@@ -99,7 +48,7 @@ def _check_protocol(value: Any, check: ValidatorFunctionWrapHandler, info: Valid
 _Protocol = Annotated[Protocol, WrapValidator(_check_protocol), PlainSerializer(Protocol.to_json)]
 
 
-class ModelConfig(_Section):
+class ModelConfig(Section):
     """Which network, and where its weights come from.
 
     Without a checkpoint the dense network is trained first, by the protocol `pretrain`.
@@ -111,7 +60,7 @@ class ModelConfig(_Section):
     """
 
     name: str
-    kwargs: _Plain = {}
+    kwargs: Plain = Field(default_factory=dict)
     checkpoint: Path | None = None
     mask: Path | None = None
     min_zero_share: Annotated[float, Field(ge=0, le=1)] = SMALLEST_ZERO_SHARE
@@ -127,14 +76,14 @@ class ModelConfig(_Section):
         return self
 
 
-class AugmentConfig(_Section):
+class AugmentConfig(Section):
     """What training images go through: `crop`, pixels of black padding of which a window is cut, and mirroring."""
 
     crop: Annotated[int, Field(ge=0)] = 0
     flip: bool = False
 
 
-class DataConfig(_Section):
+class DataConfig(Section):
     """Which data set, and how it is read and held.
 
     Attributes:
@@ -153,7 +102,7 @@ class DataConfig(_Section):
 
     name: str
     root: Path | None = None
-    kwargs: _Plain = {}
+    kwargs: Plain = Field(default_factory=dict)
     image_size: Annotated[int, Field(ge=1)] | None = None
     augment: AugmentConfig | None = None
     trust_pickle: bool = False
@@ -166,7 +115,7 @@ class DataConfig(_Section):
         return name
 
 
-class PruneConfig(_Section):
+class PruneConfig(Section):
     """How a dense checkpoint is pruned; `prune: null` where the checkpoint is pruned already.
 
     Attributes:
@@ -178,7 +127,7 @@ class PruneConfig(_Section):
     ratio: Annotated[float, Field(ge=0, lt=1)] = 0.99
     method: str = "magnitude"
     scope: Literal["layer", "global"] | None = Field(default=None, validate_default=True)
-    options: _Plain = {}
+    options: Plain = Field(default_factory=dict)
 
     @field_validator("method")
     @classmethod
@@ -197,7 +146,7 @@ class PruneConfig(_Section):
         return self
 
 
-class Stage1Config(_Section):
+class Stage1Config(Section):
     """The search over operators.
 
     Attributes:
@@ -210,16 +159,19 @@ class Stage1Config(_Section):
         operators: what may stand at a site.
         start: "uniform" starts from the best single operator everywhere, "random" from a random assignment (the
             paper's).
+        pending: how many suggestions wait for their outcome at a time; with 1, sequential searchers are what their
+            papers say. The result depends on this number, never on which trial ends first.
     """
 
     searcher: str = "lahc"
-    options: _Plain = {}
+    options: Plain = Field(default_factory=dict)
     iterations: Annotated[int, Field(ge=1)] = 20
     epochs: Annotated[int, Field(ge=1)] = 3
     finalists: Annotated[int, Field(ge=1)] = 4
     fitness: Literal["train_loss", "validation_loss"] = "train_loss"
     operators: tuple[str, ...] = PAPER_OPERATORS
     start: Literal["uniform", "random"] = "uniform"
+    pending: Annotated[int, Field(ge=1)] = 1
 
     @field_validator("searcher")
     @classmethod
@@ -238,11 +190,11 @@ class Stage1Config(_Section):
 
     @model_validator(mode="after")
     def _fitting_options(self) -> Stage1Config:
-        make_searcher(self.searcher, AssignmentSpace(["any site"], self.operators), 0, options=self.options)
+        all_options(self.searcher, self.options)
         return self
 
 
-class Stage2Config(_Section):
+class Stage2Config(Section):
     """The search over hyperparameters, with learned α, β.
 
     Attributes:
@@ -258,7 +210,7 @@ class Stage2Config(_Section):
     scales: Literal["site", "channel"] = "site"
 
 
-class ResourcesConfig(_Section):
+class ResourcesConfig(Section):
     """Where trials run.
 
     Attributes:
@@ -278,13 +230,13 @@ class ResourcesConfig(_Section):
         return name
 
 
-class ReportConfig(_Section):
+class ReportConfig(Section):
     """The final rows: how many seeds each is trained with."""
 
     seeds: Annotated[int, Field(ge=1, le=2**16)] = 3
 
 
-class Config(_Section):
+class Config(Section):
     """A whole study. `train` is the vanilla protocol: what all rows of the report but the tuned ones use."""
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
@@ -297,6 +249,7 @@ class Config(_Section):
     stage2: Stage2Config = Stage2Config()
     resources: ResourcesConfig = ResourcesConfig()
     report: ReportConfig = ReportConfig()
+    compare: CompareConfig = CompareConfig()
 
     @model_validator(mode="after")
     def _is_pruned(self) -> Config:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 from dataclasses import dataclass
 
 import torch
@@ -53,8 +52,6 @@ def untrained(config: Config) -> Problem:
             return one logit per class, or if there are too few examples for the folds.
     """
     device = pick_device(config.resources.device)
-    if importlib.util.find_spec("smac") is None:
-        raise SafsError("Stage 2 needs the package smac, which is not installed: pip install smac.")
     check_test(config.data)
     data = load_train(config.data, device)
     model = make_plain(make_model(config.model.name, config.model.kwargs, seed=config.seed)).to(device)

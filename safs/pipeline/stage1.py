@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from safs.config.schema import Config
 from safs.outcome import TrialOutcome
 from safs.runner import Observer, Runner
+from safs.search import TrialEvaluator, search
 from safs.spec import TrialSpec
 from safs.trial import Problem
-from searchers.base import ExhaustedError, Outcome
 from searchers.registry import make_searcher
 from spaces.assignment import Assignment, AssignmentSpace
 from spaces.errors import SafsError
@@ -60,17 +61,14 @@ def search_operators(config: Config, problem: Problem, runner: Runner, observer:
         start=uniform if config.stage1.start == "uniform" else (),
         options=config.stage1.options,
     )
-    free = set(uniform)
-    spent = 0
-    while spent < config.stage1.iterations:
-        try:
-            suggestion = searcher.ask()
-        except ExhaustedError:
-            break
-        (outcome,) = runner.run("stage1", [stage1_spec(config, suggestion.assignment)])
-        searcher.tell(suggestion.id, Outcome(outcome.cost))
-        costs |= _costs([suggestion.assignment], [outcome])
-        spent += suggestion.assignment not in free
+    evaluations = search(
+        searcher,
+        TrialEvaluator(runner, "stage1", partial(stage1_spec, config)),
+        budget=config.stage1.iterations,
+        pending=config.stage1.pending,
+        known=uniform,
+    )
+    costs |= {each.assignment: each.outcome.cost for each in evaluations if each.outcome.cost is not None}
     if not costs:
         raise NoValidTrialError(
             "Stage 1 spent its budget without a valid trial: see trials/*/log.txt; a lower `train.lr` or other "

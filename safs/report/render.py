@@ -21,6 +21,7 @@ from safs.report.images import describe_images
 from safs.report.rows import Row, gain
 from safs.report.story import tell
 from safs.report.words import COSTS, EXPLANATIONS, REASONS, SETTINGS, TITLES
+from safs.search import mode
 from spaces.operators import OPERATORS
 
 
@@ -58,6 +59,7 @@ def _context(run: Run, pictures: Sequence[Picture]) -> dict[str, Any]:
         "layers": _layers(run),
         "sparsity": f"{100 * run.mask.get('sparsity', 0.0):.1f}",
         "ceiling": _ceiling(run),
+        "mode": mode(run.config.stage1.pending),
         "cost_name": COSTS[run.config.stage1.fitness],
     }
 

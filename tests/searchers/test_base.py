@@ -36,7 +36,7 @@ def test_records_are_frozen(record):
 
 def test_the_state_of_another_algorithm_is_refused():
     random = RandomSearch(SPACE, 0)
-    with pytest.raises(SafsError, match=r"options.algorithm is 'lahc' in the state, but 'random'"):
+    with pytest.raises(SafsError, match=r"options.algorithm is 'lahc' in the state, but 'rs'"):
         random.load_state_dict(LateAcceptanceHillClimbing(SPACE, 0).state_dict())
 
 

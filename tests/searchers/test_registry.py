@@ -17,7 +17,7 @@ def test_every_searcher_is_made_by_its_own_name(name):
 
 
 def test_the_names_are_frozen_because_stored_configurations_use_them():
-    assert {"lahc", "random"} <= SEARCHERS.keys()
+    assert {"lahc", "rs"} <= SEARCHERS.keys()
 
 
 def test_options_reach_the_searcher():
@@ -30,7 +30,7 @@ def test_an_unknown_searcher_raises_and_lists_the_choices():
         make_searcher("randon", SPACE, 0)
 
 
-@pytest.mark.parametrize(("name", "known"), [("lahc", "history"), ("random", "none")])
+@pytest.mark.parametrize(("name", "known"), [("lahc", "history"), ("rs", "none")])
 def test_an_unknown_option_raises_and_lists_the_known_ones(name, known):
     with pytest.raises(SafsError, match=f"{name!r} has no option 'temperature'; known: {known}"):
         make_searcher(name, SPACE, 0, options={"temperature": 1.0})

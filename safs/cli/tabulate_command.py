@@ -1,0 +1,36 @@
+"""`safs tabulate`: train every assignment of a small space once, for comparisons that replay it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from safs.cli.options import ResumeOption, RunDirOption, SettingsOption
+from safs.cli.running import watched
+
+
+def tabulate(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML file of the study.")],
+    settings: SettingsOption = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="The table [default: table.json in the run directory].")
+    ] = None,
+    run_dir: RunDirOption = None,
+    resume: ResumeOption = False,
+) -> None:
+    """Train every assignment of a small space once, and write their costs to a file that `safs compare` replays."""
+    from safs.comparison.tabulate import tabulate as make_table
+    from safs.config.schema import Config
+
+    checked = Config.from_yaml(config, settings or ())
+    folder = run_dir or Path("runs") / f"{config.stem}-table"
+    path = out or folder / "table.json"
+    with watched(folder, ["tabulate", str(folder / "config.yaml"), *(["--out", str(out)] if out else [])]) as observer:
+        table = make_table(checked, folder, observer, resume=resume)
+        table.write(path)
+    failed = sum(math.isinf(cost) for cost in table.costs)
+    typer.echo(f"{table.space.size} assignments, {failed} failed: {path}")
+    typer.echo(f"Compare searchers on it: safs compare --table {path}")

@@ -1,0 +1,224 @@
+"""From the runs of a contest to `comparison.json`: everything that the page and the terminal say comes from here."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from safs.comparison import measures
+from safs.comparison.contest import Contest, Run
+from safs.comparison.measures import Array
+from safs.comparison.significance import compare_finals
+from safs.config.compare import ContestantConfig
+from safs.config.schema import Config
+from safs.search import mode
+from searchers.registry import all_options
+from spaces.assignment import AssignmentSpace
+
+SCHEMA = 1
+REFERENCE = "rs"
+"""The searcher that the others are asked to beat."""
+SHARES = {"best_1": 0.01, "best_5": 0.05}
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """What was searched.
+
+    Attributes:
+        name: the table's, or the network's and the data's.
+        space: the assignments.
+        costs: of all of them, infinity where one failed, if they are known (a table); else None.
+    """
+
+    name: str
+    space: AssignmentSpace
+    costs: Sequence[float] | None
+
+
+def evaluate_contest(config: Config, landscape: Landscape, contest: Contest) -> dict[str, Any]:
+    """Return what a contest comes to, as JSON values; every searcher has as many runs, seed by seed."""
+    budget = config.stage1.iterations
+    runs = list(contest.values())
+    curves = np.stack([[_curve(run, budget) for run in each] for each in runs])
+    starts = np.array([[_given(run) for run in each] for each in runs])
+    thresholds = {name: _thresholds(landscape, runs, share) for name, share in SHARES.items()}
+    mean_ranks = measures.ranks(curves)
+    reference = next((i for i, each in enumerate(config.compare.searchers) if each.searcher == REFERENCE), None)
+    searchers = []
+    for i, contestant in enumerate(config.compare.searchers):
+        reach = {name: _reach(curves[i], limits, starts[i]) for name, limits in thresholds.items()}
+        beats = None if reference is None else measures.probability_of_beating(curves[i], curves[reference])
+        searchers.append(
+            {
+                **_identity(contestant),
+                **_effort(config, contest, i),
+                "final": _spread(curves[i][:, -1]),
+                "curve": _curve_values(curves[i], config.seed),
+                "rank": _plain(mean_ranks[i]),
+                "beats_random": None if beats is None else _plain(beats),
+                "reach": reach,
+                "runs": [
+                    {"seed": run.seed, "incumbent": _plain(curve)}
+                    for run, curve in zip(runs[i], curves[i], strict=True)
+                ],
+            }
+        )
+    finals = {contestant.label: curves[i][:, -1] for i, contestant in enumerate(config.compare.searchers)}
+    return {
+        "schema": SCHEMA,
+        "landscape": _describe(landscape),
+        "setting": _setting(config, landscape, runs),
+        "searchers": searchers,
+        "significance": compare_finals(finals).to_json(),
+    }
+
+
+def _curve(run: Run, budget: int) -> Array:
+    costs = [step.cost for step in run.steps if not step.free]
+    return measures.incumbents(costs, budget, start=[step.cost for step in run.steps if step.free])
+
+
+def _given(run: Run) -> float:
+    return min((step.cost for step in run.steps if step.free and step.cost is not None), default=np.inf)
+
+
+def _thresholds(landscape: Landscape, runs: Sequence[Sequence[Run]], share: float) -> Array:
+    """Return for each seed the greatest cost among the best share: of all assignments, or of those evaluated."""
+    seeds = range(len(runs[0]))
+    if landscape.costs is not None:
+        return np.full(len(seeds), _best(landscape.costs, share))
+    found = []
+    for seed in seeds:
+        steps = {step.assignment: step.cost for each in runs for step in each[seed].steps}
+        found.append(_best([np.inf if cost is None else cost for cost in steps.values()], share))
+    return np.array(found)
+
+
+def _best(costs: Sequence[float], share: float) -> float:
+    """Return the greatest cost among the best share of some, at least one; minus infinity if that one failed."""
+    cost = sorted(costs)[max(1, int(share * len(costs))) - 1]
+    return cost if np.isfinite(cost) else -np.inf
+
+
+def _reach(curves: Array, thresholds: Array, start: Array) -> dict[str, Any]:
+    counts = measures.evaluations_to_reach(curves, thresholds, start)
+    return {
+        "median": _finite(float(np.median(counts))),
+        "reached": float(np.isfinite(counts).mean()),
+        "by_seed": _plain(counts),
+    }
+
+
+def _identity(contestant: ContestantConfig) -> dict[str, Any]:
+    options = all_options(contestant.searcher, contestant.options)
+    return {"label": contestant.label, "searcher": contestant.searcher, "options": options}
+
+
+def _effort(config: Config, contest: Contest, number: int) -> dict[str, Any]:
+    """Return what a searcher spent over all seeds, what failed, and what another one had evaluated, too."""
+    labels = list(contest)
+    runs = contest[labels[number]]
+    shared = 0
+    for seed, run in enumerate(runs):
+        others = {step.assignment for label in labels if label != labels[number] for step in contest[label][seed].steps}
+        shared += sum(step.assignment in others for step in run.steps if not step.free)
+    spent = [step for run in runs for step in run.steps if not step.free]
+    return {
+        "evaluations": len(spent),
+        "epochs": len(spent) * config.stage1.epochs,
+        "shared": shared,
+        "failed": dict(sorted(Counter(str(step.reason) for step in spent if step.reason is not None).items())),
+    }
+
+
+def _curve_values(curves: Array, seed: int) -> dict[str, Any]:
+    mean = measures.mean_curve(curves)
+    low, high = measures.band(curves, seed)
+    return {
+        "mean": _plain(mean),
+        "low": _plain(low),
+        "high": _plain(high),
+        "smoothed": _plain(measures.smoothed(mean)),
+        "seeds": [int(n) for n in np.isfinite(curves).sum(axis=0)],
+    }
+
+
+def _spread(finals: Array) -> dict[str, Any]:
+    known = finals[np.isfinite(finals)]
+    return {
+        "mean": float(known.mean()) if len(known) else None,
+        "std": float(known.std(ddof=1)) if len(known) > 1 else 0.0,
+        "n": len(known),
+    }
+
+
+def _describe(landscape: Landscape) -> dict[str, Any]:
+    costs = landscape.costs
+    return {
+        "name": landscape.name,
+        "kind": "live" if costs is None else "table",
+        "sites": list(landscape.space.sites),
+        "operators": list(landscape.space.operators),
+        "size": landscape.space.size,
+        "failed": None if costs is None else int(np.isinf(costs).sum()),
+        "best": None if costs is None else float(min(costs)),
+    }
+
+
+def _setting(config: Config, landscape: Landscape, runs: Sequence[Sequence[Run]]) -> dict[str, Any]:
+    steps = [step for each in runs for run in each for step in run.steps]
+    distinct = {(seed, step.assignment) for each in runs for seed, run in enumerate(each) for step in run.steps}
+    return {
+        "iterations": config.stage1.iterations,
+        "epochs": config.stage1.epochs,
+        "fitness": config.stage1.fitness,
+        "start": config.stage1.start,
+        "given": sum(step.free for step in runs[0][0].steps),
+        "pending": config.stage1.pending,
+        "mode": mode(config.stage1.pending),
+        "seeds": [run.seed for run in runs[0]],
+        "charged": sum(not step.free for step in steps),
+        "distinct": len(distinct),
+        "best_of": "all assignments" if landscape.costs is not None else "the assignments evaluated with that seed",
+    }
+
+
+def _plain(values: Array) -> list[float | None]:
+    return [_finite(float(value)) for value in values]
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def agreement(result: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return whether two comparisons rank the searchers that they share alike, or None if they share fewer than two.
+
+    Kendall's τ of the mean final ranks, and the pairs that differ significantly (5 %) in `other` but stand the other
+    way round in `result`.
+    """
+    from scipy.stats import kendalltau
+
+    ours, theirs = result["significance"]["ranks"], other["significance"]["ranks"]
+    shared = [label for label in ours if label in theirs]
+    if len(shared) < 2:
+        return None
+    tau = float(kendalltau([ours[label] for label in shared], [theirs[label] for label in shared]).statistic)
+    reversed_pairs = []
+    for pair in other["significance"]["pairs"]:
+        a, b = pair["searchers"]
+        if pair["p"] < 0.05 and a in shared and b in shared and (ours[a] - ours[b]) * (theirs[a] - theirs[b]) < 0:
+            reversed_pairs.append([a, b] if theirs[a] < theirs[b] else [b, a])
+    return {
+        "with": other["landscape"]["name"],
+        "seeds": len(other["setting"]["seeds"]),
+        "ranks": {label: theirs[label] for label in shared},
+        "tau": _finite(tau),
+        "reversed": reversed_pairs,
+        "agrees": not reversed_pairs,
+    }

@@ -1,0 +1,68 @@
+"""The section of a config that says which searchers are compared."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator, model_validator
+
+from safs.config.section import Plain, Section
+from searchers.registry import SEARCHERS, all_options
+from spaces.errors import lookup
+
+
+class ContestantConfig(Section):
+    """One searcher with its options; in YAML its name alone is enough.
+
+    Attributes:
+        searcher, options: the algorithm and its own options, such as `history` of LAHC.
+        label: what it is called in results, by default "lahc" or "lahc (history 10)".
+    """
+
+    searcher: str
+    options: Plain = Field(default_factory=dict)
+    label: Annotated[str, Field(min_length=1, max_length=60)] = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _labelled(cls, values: Any) -> Any:
+        if isinstance(values, str):
+            values = {"searcher": values}
+        if not isinstance(values, dict) or values.get("label") or not isinstance(values.get("searcher"), str):
+            return values
+        options = values.get("options") or {}
+        shown = ", ".join(f"{key} {value}" for key, value in options.items()) if isinstance(options, dict) else ""
+        return values | {"label": f"{values['searcher']} ({shown})"[:60] if shown else values["searcher"]}
+
+    @field_validator("searcher")
+    @classmethod
+    def _known_searcher(cls, name: str) -> str:
+        lookup("searcher", name, SEARCHERS)
+        return name
+
+    @model_validator(mode="after")
+    def _fitting_options(self) -> ContestantConfig:
+        all_options(self.searcher, self.options)
+        return self
+
+
+class CompareConfig(Section):
+    """Which searchers `safs compare` compares; what each may spend and starts from is stage 1's.
+
+    Attributes:
+        searchers: names, or mappings with `searcher`, `options` and `label`.
+        seeds: how many seeds, from the study's own on; each searcher runs once with each.
+    """
+
+    searchers: tuple[ContestantConfig, ...] = tuple(
+        ContestantConfig.model_validate(name) for name in ("lahc", "sa", "rs", "bo")
+    )
+    seeds: Annotated[int, Field(ge=1, le=2**16)] = 3
+
+    @field_validator("searchers")
+    @classmethod
+    def _different_labels(cls, searchers: tuple[ContestantConfig, ...]) -> tuple[ContestantConfig, ...]:
+        labels = [contestant.label for contestant in searchers]
+        if not labels or len(set(labels)) != len(labels):
+            raise ValueError("needs at least one searcher, and each label only once")
+        return searchers

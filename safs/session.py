@@ -1,0 +1,123 @@
+"""A session: a run directory, held by this process, with the pruned network ready for trials."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from safs.config.schema import Config
+from safs.data.splits import folds, split_fingerprint
+from safs.engines.registry import find_engine
+from safs.journal import Journal
+from safs.pipeline.prepare import Prepared, prepare, untrained
+from safs.pipeline.start import Start, read_start
+from safs.run_directory import log_path, open_run_directory
+from safs.runner import Observer, Runner
+from safs.storage import storing
+from safs.trial import Problem
+from safs.version import __version__
+from spaces.errors import SafsError
+
+Purpose = Literal["study", "table", "comparison"]
+
+_DECIDING = ("torch", "torchvision", "numpy", "smac", "ConfigSpace", "optuna")
+"""Packages whose versions decide what a trial comes to or what is tried next."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """What the steps of a study, a table or a comparison work with.
+
+    Attributes:
+        prepared: the pruned network, its mask and the training data.
+        runner: runs trials, or answers from the journal.
+        journal: the records of the run directory.
+    """
+
+    prepared: Prepared
+    runner: Runner
+    journal: Journal
+
+
+@contextmanager
+def open_session(
+    config: Config, folder: Path, observer: Observer, *, resume: bool, purpose: Purpose
+) -> Iterator[Session]:
+    """Open a run directory, or go on with it, and prepare its network.
+
+    Args:
+        config: says what to prepare.
+        folder: the run directory; made if it does not exist.
+        observer: is told of every trial.
+        resume: whether the run directory may have been begun before.
+        purpose: what the trials are for; a run directory has one.
+
+    Raises:
+        SafsError: if something in the config, the data or the checkpoint is wrong, or the run directory is of another
+            config, purpose or input; nothing has been trained and nothing existing been touched then.
+        StorageError: if the disk is full or fails; what was finished is kept.
+    """
+    start = read_start(config)
+    initial = untrained(config)
+    inputs = {"purpose": purpose, **_inputs(config, initial, start)}
+    engine = find_engine(config.resources.engine)(partial(log_path, folder))
+    with closing(engine), storing(folder), open_run_directory(folder, config, resume=resume) as journal:
+        check_inputs(journal, inputs)
+        runner = Runner(engine, journal, folder, observer)
+        yield Session(prepare(config, initial, start, engine, runner, observer), runner, journal)
+
+
+def _inputs(config: Config, initial: Problem, start: Start | None) -> dict[str, Any]:
+    """Return what identifies everything that a session reads and the config only names."""
+    files = start.sha256 if start else {}
+    return {
+        "checkpoint": files.get("checkpoint"),
+        "mask": files.get("mask"),
+        "data": initial.data.fingerprint(),
+        "folds": split_fingerprint(folds(initial.data.labels, config.stage2.folds, config.seed)),
+        "network": _fingerprint(initial),
+        "device": _device_name(initial.data.device),
+        "versions": {"safs": __version__} | {name: _version(name) for name in _DECIDING},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # searchers that need it say so
+        return None
+
+
+def _fingerprint(initial: Problem) -> str:
+    """Return 16 hexadecimal digits of what the network computes: its graph, and its tensors as they are initialised."""
+    digest = hashlib.sha256(initial.sites.code.encode())
+    for name, tensor in initial.model.state_dict().items():
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def check_inputs(journal: Journal, inputs: dict[str, Any]) -> None:
+    """Journal what the session reads, or refuse to go on if it is not what the journal's trials read."""
+    recorded = next((record for record in journal.records if record["kind"] == "inputs"), None)
+    if recorded is None:
+        journal.append({"kind": "inputs", **inputs})
+        return
+    for name, value in inputs.items():
+        if recorded.get(name) != value:
+            raise SafsError(
+                f"The run directory was begun with {name} {recorded.get(name)}, but now finds {value}; "
+                "restore it, or start anew in another run directory."
+            )
