@@ -54,7 +54,7 @@ def test_the_population_is_the_best_of_all_that_are_known():
     searcher = started(0, [4.0, 3.0, 2.0, 1.0], mutation=0.0, tournament=1)
     for _ in range(30):
         searcher.tell(searcher.ask().id, Outcome(0.5))
-    population = {suggestion for suggestion in searcher._population()}
+    population = set(searcher._population())
     assert len(population) == 4
     assert not population & set(SPACE.uniform())
 

@@ -1,5 +1,5 @@
-from searchers.tpe import TreeParzenEstimator
 from searchers.testing import SearcherConformance
+from searchers.tpe import TreeParzenEstimator
 
 
 class TestTreeParzenEstimator(SearcherConformance):
