@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from safs.files import temporary_folder
 from safs.protocol import Protocol
-from searchers.smac_order import in_fixed_order
 from spaces.hyperparameters import hyperparameter_space
 
 if TYPE_CHECKING:
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 
     from ConfigSpace import Configuration, ConfigurationSpace
     from smac import HyperparameterOptimizationFacade
+    from smac.acquisition.maximizer import LocalAndSortedRandomSearch
     from smac.runhistory import TrialInfo
 
 _WORST = 1.0
@@ -81,12 +81,28 @@ def smac_search(seed: int, trials: int, vanilla: Protocol, folder: Path) -> Iter
             _never_called,
             initial_design=design,
             intensifier=HyperparameterOptimizationFacade.get_intensifier(scenario, max_config_calls=1),
-            acquisition_maximizer=in_fixed_order(HyperparameterOptimizationFacade.get_acquisition_maximizer(scenario)),
+            acquisition_maximizer=_in_fixed_order(HyperparameterOptimizationFacade.get_acquisition_maximizer(scenario)),
             config_selector=HyperparameterOptimizationFacade.get_config_selector(scenario, retrain_after=1),
             logging_level=False,
             overwrite=True,
         )
         yield SmacSearch(facade)
+
+
+def _in_fixed_order(maximizer: LocalAndSortedRandomSearch) -> LocalAndSortedRandomSearch:
+    """Let SMAC's local searches start in an order that is the same in every process (invariant 4).
+
+    It takes their starting points from a set, and the order of a set changes with the hash seed of the process: a
+    resumed study would get other proposals than the one that was interrupted.
+    """
+    local: Any = maximizer._local_search
+    starting_points = local._get_init_points_from_previous_configs
+
+    def sorted_points(*arguments: Any) -> list[Configuration]:
+        return sorted(starting_points(*arguments), key=lambda configuration: configuration.get_array().tobytes())
+
+    local._get_init_points_from_previous_configs = sorted_points
+    return maximizer
 
 
 def _never_called(config: Configuration, seed: int = 0) -> float:

@@ -56,7 +56,7 @@ def _check(folder: Path, text: str, resume: bool) -> None:
     if _binding(before) != _binding(text):
         raise SafsError(
             f"The run directory {folder} is of another config, and is left as it is; the difference "
-            f"(- there, + now):\n{_difference(before, text)}"
+            f"(- there, + now):\n{_difference(_binding(before), _binding(text))}"
         )
 
 

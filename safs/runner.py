@@ -14,6 +14,7 @@ from safs.files import write_atomically
 from safs.journal import Journal
 from safs.outcome import Reason, TrialOutcome
 from safs.spec import TrialSpec
+from safs.storage import StorageError
 from spaces.errors import SafsError
 
 
@@ -96,7 +97,11 @@ class Runner:
     def wait(self, spec: TrialSpec) -> TrialOutcome:
         """Return the outcome of a trial that was started, as soon as it is known."""
         while spec in self._running:
-            finished = self._engine.poll()
+            try:
+                finished = self._engine.poll()
+            except StorageError:
+                self._running.clear()  # the engine gave the trial up, and says nothing of it any more
+                raise
             assert finished is not None, "the engine lost a trial"
             self._commit(self._running.pop(finished.spec), finished)
         return self._outcomes[spec.id]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -49,7 +49,13 @@ class Session:
 
 @contextmanager
 def open_session(
-    config: Config, folder: Path, observer: Observer, *, resume: bool, purpose: Purpose
+    config: Config,
+    folder: Path,
+    observer: Observer,
+    *,
+    resume: bool,
+    purpose: Purpose,
+    check: Callable[[Problem], None] = lambda problem: None,
 ) -> Iterator[Session]:
     """Open a run directory, or go on with it, and prepare its network.
 
@@ -59,6 +65,7 @@ def open_session(
         observer: is told of every trial.
         resume: whether the run directory may have been begun before.
         purpose: what the trials are for; a run directory has one.
+        check: raises a SafsError if the untrained network does not suit that purpose.
 
     Raises:
         SafsError: if something in the config, the data or the checkpoint is wrong, or the run directory is of another
@@ -67,6 +74,7 @@ def open_session(
     """
     start = read_start(config)
     initial = untrained(config)
+    check(initial)
     inputs = {"purpose": purpose, **_inputs(config, initial, start)}
     engine = find_engine(config.resources.engine)(partial(log_path, folder))
     with closing(engine), storing(folder), open_run_directory(folder, config, resume=resume) as journal:

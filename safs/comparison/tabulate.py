@@ -10,6 +10,7 @@ from safs.outcome import Reason, TrialOutcome
 from safs.pipeline.stage1 import stage1_spec
 from safs.runner import Observer
 from safs.session import open_session
+from safs.trial import Problem
 from spaces.assignment import AssignmentSpace
 from spaces.errors import SafsError
 
@@ -26,14 +27,17 @@ def tabulate(config: Config, folder: Path, observer: Observer, *, resume: bool) 
     Raises:
         SafsError: if the space is too large, if every assignment failed, or as `open_session` says.
     """
-    with open_session(config, folder, observer, resume=resume, purpose="table") as session:
-        problem = session.prepared.problem
+
+    def check(problem: Problem) -> None:
         space = AssignmentSpace(problem.sites.names, config.stage1.operators)
         if space.size > LARGEST:
             raise SafsError(
-                f"{len(space.operators)} operators at {len(space.sites)} sites are {space.size:.3g} assignments, and a "
+                f"{len(space.operators)} operators at {len(space.sites)} sites are {space.size:,} assignments, and a "
                 f"table has at most {LARGEST}; name fewer operators, such as --set stage1.operators=[relu,srs,elu]."
             )
+
+    with open_session(config, folder, observer, resume=resume, purpose="table", check=check) as session:
+        space = AssignmentSpace(session.prepared.problem.sites.names, config.stage1.operators)
         observer.phase("table", space.size)
         outcomes = session.runner.run("table", [stage1_spec(config, assignment) for assignment in space])
         inputs = next(record for record in session.journal.records if record["kind"] == "inputs")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from safs.report import text
 from safs.report.collect import Run
+from safs.report.document import embedded, fill
 from safs.report.figures.frequency import proposals
 from safs.report.figures.search import evaluations
 from safs.report.figures.shapes import PANELS
@@ -27,14 +25,7 @@ from spaces.operators import OPERATORS
 
 def render(run: Run, pictures: Sequence[Picture]) -> str:
     """Return the report as one HTML document that asks the network for nothing."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html").render(_context(run, pictures))
+    return fill(Path(__file__).with_name("report.html"), _context(run, pictures))
 
 
 def _context(run: Run, pictures: Sequence[Picture]) -> dict[str, Any]:
@@ -46,8 +37,8 @@ def _context(run: Run, pictures: Sequence[Picture]) -> dict[str, Any]:
         "story": tell(run),
         "cards": _cards(run),
         "rows": [_row(run, name) for name in run.rows],
-        "figures": {picture.name: _embedded(picture) for picture in pictures},
-        "shapes": [_embedded(picture) for picture in pictures if picture.name.startswith("shapes")],
+        "figures": {picture.name: embedded(picture) for picture in pictures},
+        "shapes": [embedded(picture) for picture in pictures if picture.name.startswith("shapes")],
         "sites": [_site(site) for site in run.sites],
         "panels": PANELS,
         "changed": sum(site.operator != site.original for site in run.sites),
@@ -62,10 +53,6 @@ def _context(run: Run, pictures: Sequence[Picture]) -> dict[str, Any]:
         "mode": mode(run.config.stage1.pending),
         "cost_name": COSTS[run.config.stage1.fitness],
     }
-
-
-def _embedded(picture: Picture) -> dict[str, str]:
-    return {"source": "data:image/png;base64," + base64.b64encode(picture.png).decode(), "alt": picture.alt}
 
 
 def _cards(run: Run) -> list[dict[str, str]]:

@@ -134,7 +134,7 @@ def test_a_mask_file_and_that_it_is_part_of_what_the_study_read(study, tmp_path)
     stored = load_file(folder / "best/mask.safetensors")
     assert all(torch.equal(stored[name], kept) for name, kept in mask.items())
     torch.save({name: ~kept for name, kept in mask.items()}, tmp_path / "mask.pt")
-    with pytest.raises(SafsError, match="The study was begun with mask"):
+    with pytest.raises(SafsError, match="begun with mask"):
         study(resume=True, **model)
 
 

@@ -1,0 +1,166 @@
+"""The HTML of a comparison: what the template shows, prepared as text, and the template filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from safs.comparison import text
+from safs.comparison.figures.looks import looks
+from safs.comparison.result import REFERENCE
+from safs.report.document import embedded, fill
+from safs.report.figures.style import Picture
+from safs.report.text import NONE, plural
+from safs.report.words import COSTS, REASONS
+
+Result = Mapping[str, Any]
+
+
+def render(result: Result, config: str, pictures: Sequence[Picture]) -> str:
+    """Return a comparison as one HTML document that asks the network for nothing; `config` is its YAML."""
+    return fill(Path(__file__).with_name("comparison.html"), _context(result, config, pictures))
+
+
+def _context(result: Result, config: str, pictures: Sequence[Picture]) -> dict[str, Any]:
+    landscape = result["landscape"]
+    failed = sorted({reason for each in result["searchers"] for reason in each["failed"]})
+    agreement = result.get("agreement")
+    return {
+        "landscape": landscape,
+        "assignments": f"{landscape['size']:,}" if landscape["size"] < 1e9 else f"{landscape['size']:.1e}",
+        "setting": result["setting"],
+        "budget": text.setting(result),
+        "sentences": [text.conclusion(result), *([text.agreement(agreement)] if agreement else [])],
+        "mode": text.mode(result),
+        "charged": text.charged(result),
+        "headline": _headline(result),
+        "rows": [_row(result, each) for each in text.ranked(result)],
+        "beats": result["searchers"][0]["beats_random"] is not None,
+        "reasons": {reason: REASONS[reason] for reason in failed},
+        "partial": partial_means(result),
+        "friedman": friedman(result["significance"]["friedman"]),
+        "tests": result["significance"]["tests"],
+        "matrix": _matrix(result),
+        "too_few": too_few_seeds(result),
+        "agreement": _agreement(result),
+        "figures": {picture.name: embedded(picture) for picture in pictures},
+        "cost_name": COSTS[result["setting"]["fitness"]],
+        "config": config,
+    }
+
+
+def _headline(result: Result) -> dict[str, str]:
+    best, *others = text.ranked(result)
+    if not others:
+        return {"name": best["label"], "kind": "unsure", "unit": "the only searcher"}
+    if best["rank"][-1] == others[0]["rank"][-1]:
+        return {"name": "A tie", "kind": "unsure", "unit": f"at the best mean rank, {best['rank'][-1]:.2f}"}
+    p_values = _p_values(result)
+    alike = sum(p_values[frozenset((best["label"], each["label"]))] >= text.LEVEL for each in others)
+    unit = f"has the best mean rank, {best['rank'][-1]:.2f} (1: always best, {len(others) + 1}: always worst). "
+    if not alike:
+        return {"name": best["label"], "kind": "sure", "unit": f"{unit}All others are significantly worse."}
+    which = f"{alike} of the {len(others)} others" if alike < len(others) else "every other searcher"
+    return {"name": best["label"], "kind": "unsure", "unit": f"{unit}Not sure: {which} may be as good."}
+
+
+def _row(result: Result, each: Mapping[str, Any]) -> dict[str, Any]:
+    seeds, final = len(result["setting"]["seeds"]), each["final"]
+    reference = next((other["label"] for other in result["searchers"] if other["searcher"] == REFERENCE), None)
+    return {
+        "label": each["label"],
+        "colour": looks(result)[each["label"]].colour,
+        "options": _options(each),
+        "cost": text.cost(final) if final["n"] != 1 else f"{final['mean']:.4f}",
+        "known": "" if final["n"] == seeds else f"{final['n']} of {plural(seeds, 'seed')}",
+        "rank": f"{each['rank'][-1]:.2f}",
+        "beats": _beats(each) if each["label"] != reference else "reference",
+        "best_1": text.reach(each["reach"]["best_1"]),
+        "best_5": text.reach(each["reach"]["best_5"]),
+        "evaluations": f"{each['evaluations']:,}",
+        "epochs": plural(each["epochs"], "epoch"),
+        "shared": f"{each['shared']:,}",
+        "failed": text.failures(each["failed"]).replace(" ", "\u00a0").replace(",\u00a0", ", "),
+    }
+
+
+def _options(each: Mapping[str, Any]) -> str:
+    options = (f"{name} {'default' if value is None else value}" for name, value in each["options"].items())
+    return ", ".join([each["searcher"], *options])
+
+
+def _beats(each: Mapping[str, Any]) -> str:
+    return NONE if each["beats_random"] is None else f"{100 * each['beats_random'][-1]:.0f} %"
+
+
+def partial_means(result: Result) -> list[str]:
+    """Return where a mean curve leaves seeds out because they had had no success yet, for whom."""
+    seeds = len(result["setting"]["seeds"])
+    found: dict[str, list[str]] = {}
+    for each in result["searchers"]:
+        successes = each["curve"]["seeds"]
+        last = sum(count < seeds for count in successes)
+        if last:
+            until = f"at evaluations 1 to {last}" if last > 1 else "at evaluation 1"
+            counts = dict.fromkeys((str(successes[0]), str(successes[last - 1])))
+            words = f"{until} ({' to '.join(counts)} of {plural(seeds, 'seed')})"
+            found.setdefault(words, []).append(each["label"])
+    every = len(result["searchers"])
+    return [f"{'all searchers' if len(who) == every else ', '.join(who)} {words}" for words, who in found.items()]
+
+
+def p_value(p: float) -> str:
+    """Return for example "0.028", or "<0.001"."""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def friedman(p: float | None) -> str:
+    """Return what Friedman's test says of all searchers together."""
+    if p is None:
+        return "Friedman's test needs three searchers, two seeds and results that differ, so it says nothing here."
+    shown = "< 0.001" if p < 0.001 else f"= {p_value(p)}"
+    if p < text.LEVEL:
+        return f"Friedman's test: the searchers are not all alike (p {shown})."
+    return f"Friedman's test: the searchers may all be alike (p {shown}); do not read much into single pairs."
+
+
+def too_few_seeds(result: Result) -> str:
+    """Return a warning if no difference could have been significant on so few seeds, however large, else nothing."""
+    seeds, pairs = len(result["setting"]["seeds"]), result["significance"]["pairs"]
+    smallest = 2.0 ** (1 - seeds) * len(pairs)
+    if smallest < text.LEVEL or not pairs or any(pair["p"] < text.LEVEL for pair in pairs):
+        return ""
+    return (
+        f"With {plural(seeds, 'seed')} and {plural(len(pairs), 'pair')} of searchers, no difference could be "
+        "significant, however large. That none is says nothing about the searchers; more seeds would."
+    )
+
+
+def _p_values(result: Result) -> dict[frozenset[str], float]:
+    return {frozenset(pair["searchers"]): pair["p"] for pair in result["significance"]["pairs"]}
+
+
+def _matrix(result: Result) -> list[dict[str, Any]]:
+    """Return the lines of the table of p-values: one cell per searcher, the best mean rank first."""
+    labels, p_values = [each["label"] for each in text.ranked(result)], _p_values(result)
+    lines = []
+    for label in labels:
+        values = [p_values.get(frozenset((label, other))) for other in labels]
+        cells = [
+            {"p": NONE if p is None else p_value(p), "significant": p is not None and p < text.LEVEL} for p in values
+        ]
+        lines.append({"label": label, "cells": cells})
+    return lines
+
+
+def _agreement(result: Result) -> dict[str, Any] | None:
+    values = result.get("agreement")
+    if values is None:
+        return None
+    ours, theirs = result["significance"]["ranks"], values["ranks"]
+    lines = [
+        {"label": label, "here": f"{ours[label]:.2f}", "there": f"{theirs[label]:.2f}"}
+        for label in sorted(theirs, key=lambda label: ours[label])
+    ]
+    return {"with": values["with"], "agrees": values["agrees"], "told": text.agreement(values), "lines": lines}

@@ -1,0 +1,100 @@
+"""What a contest comes to where it is hard: failures, exhausted spaces, one searcher, and agreement."""
+
+import math
+
+import pytest
+
+from safs.comparison.contest import Run, Step
+from safs.comparison.result import Landscape, agreement, evaluate_contest
+from safs.comparison.text import conclusion, failures, summary_lines
+from safs.config.schema import Config
+from safs.outcome import Reason
+from spaces.assignment import AssignmentSpace
+
+SPACE = AssignmentSpace(["first", "second"], ["relu", "srs", "elu"])
+ALL = list(SPACE)
+
+
+@pytest.fixture
+def evaluated(tiny_values):
+    """Evaluates runs given as costs (None for a failure) by label and seed."""
+
+    def evaluate(runs, costs=None, iterations=3):
+        values = tiny_values(
+            stage1={"iterations": iterations, "start": "random"},
+            compare={"searchers": [{"searcher": label.split()[0], "label": label} for label in runs]},
+        )
+        contest = {
+            label: [
+                Run(seed, tuple(Step(ALL[n], c, Reason.NAN if c is None else None, False) for n, c in enumerate(each)))
+                for seed, each in enumerate(seeds)
+            ]
+            for label, seeds in runs.items()
+        }
+        return evaluate_contest(Config.from_mapping(values), Landscape("made up", SPACE, costs), contest)
+
+    return evaluate
+
+
+def test_failures_are_counted_by_reason_and_shown(evaluated):
+    result = evaluated({"lahc": [[None, 2.0, None], [1.0, 2.0, 3.0]], "rs": [[None] * 3, [None] * 3]})
+    lahc, rs = result["searchers"]
+    assert (lahc["failed"], rs["failed"]) == ({"NAN": 2}, {"NAN": 6})
+    assert failures(rs["failed"]) == "6 NAN"
+    assert lahc["curve"]["mean"] == [1.0, 1.5, 1.5]
+    assert lahc["curve"]["seeds"] == [1, 2, 2]
+    assert rs["curve"]["mean"] == [None] * 3
+    assert rs["final"] == {"mean": None, "std": 0.0, "n": 0}
+    assert rs["runs"][0]["incumbent"] == [None] * 3
+    assert [each["rank"][-1] for each in result["searchers"]] == [1.0, 2.0]
+    assert "lahc" in conclusion(result)
+
+
+def test_everything_failing_is_a_result_too(evaluated):
+    result = evaluated({"lahc": [[None] * 3], "rs": [[None] * 3]})
+    for each in result["searchers"]:
+        assert each["reach"]["best_1"] == {"median": None, "reached": 0.0, "by_seed": [None]}
+    assert summary_lines(result)
+
+
+def test_the_budget_left_by_an_exhausted_space_keeps_the_last_incumbent(evaluated):
+    (each,) = evaluated({"rs": [[3.0, 1.0]]}, iterations=4)["searchers"]
+    assert each["runs"][0]["incumbent"] == [3.0, 1.0, 1.0, 1.0]
+    assert (each["evaluations"], each["epochs"]) == (2, 2)
+
+
+def test_the_best_share_is_of_the_table_or_else_of_what_was_evaluated(evaluated):
+    runs = {"lahc": [[5.0, 4.0, 3.0]], "rs": [[5.0, 4.0, 3.0]]}
+    on_table = evaluated(runs, costs=[5.0, 4.0, 3.0, 1.0, math.inf, 6.0, 7.0, 8.0, 9.0])
+    assert on_table["searchers"][0]["reach"]["best_5"]["by_seed"] == [None]
+    assert (on_table["landscape"]["failed"], on_table["landscape"]["best"]) == (1, 1.0)
+    assert evaluated(runs)["searchers"][0]["reach"]["best_5"]["by_seed"] == [3]
+
+
+def test_nothing_is_concluded_from_one_searcher_or_from_noise(evaluated):
+    assert "nothing to compare" in conclusion(evaluated({"rs": [[1.0, 2.0, 3.0]]}))
+    alike = evaluated({"lahc": [[1.0, 2.0, 3.0], [4.0, 2.0, 1.0]], "rs": [[4.0, 2.0, 1.0], [1.0, 2.0, 3.0]]})
+    assert "Not told apart from it by 2 seeds" in conclusion(alike)
+    assert "Significantly worse" not in conclusion(alike)
+
+
+def clearly(better, worse, evaluated):
+    """A comparison of 12 seeds in which one searcher is significantly better."""
+    runs = {better: [[1.0 + seed / 100] for seed in range(12)], worse: [[2.0 + seed / 100] for seed in range(12)]}
+    return evaluated({label: runs[label] for label in sorted(runs)}, iterations=1)
+
+
+def test_agreement_is_broken_by_a_significant_pair_that_is_reversed(evaluated):
+    ours, theirs = clearly("lahc", "rs", evaluated), clearly("rs", "lahc", evaluated)
+    assert "Significantly worse (Wilcoxon signed-rank, Holm's correction, 5 %): rs." in conclusion(ours)
+    same = agreement(ours, ours)
+    assert (same["tau"], same["reversed"], same["agrees"]) == (pytest.approx(1.0), [], True)
+    other = agreement(ours, theirs)
+    assert (other["tau"], other["reversed"], other["agrees"]) == (pytest.approx(-1.0), [["rs", "lahc"]], False)
+    lines = summary_lines(ours | {"agreement": other})
+    assert "Does not agree with made up (12 seeds)" in lines[-1]
+    assert "rs before lahc" in lines[-1]
+
+
+def test_agreement_needs_two_searchers_in_common(evaluated):
+    assert agreement(evaluated({"lahc": [[1.0]], "rs": [[2.0]]}), evaluated({"sa": [[1.0]], "rs": [[1.0]]})) is None
