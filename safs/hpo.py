@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ConfigSpace import Configuration, ConfigurationSpace
-    from smac import HyperparameterOptimizationFacade
+    from smac import HyperparameterOptimizationFacade, Scenario
     from smac.acquisition.maximizer import LocalAndSortedRandomSearch
+    from smac.model.random_forest import RandomForest
     from smac.runhistory import TrialInfo
 
 _WORST = 1.0
@@ -80,6 +81,7 @@ def smac_search(seed: int, trials: int, vanilla: Protocol, folder: Path) -> Iter
             scenario,
             _never_called,
             initial_design=design,
+            model=_forest(scenario),
             intensifier=HyperparameterOptimizationFacade.get_intensifier(scenario, max_config_calls=1),
             acquisition_maximizer=_in_fixed_order(HyperparameterOptimizationFacade.get_acquisition_maximizer(scenario)),
             config_selector=HyperparameterOptimizationFacade.get_config_selector(scenario, retrain_after=1),
@@ -87,6 +89,22 @@ def smac_search(seed: int, trials: int, vanilla: Protocol, folder: Path) -> Iter
             overwrite=True,
         )
         yield SmacSearch(facade)
+
+
+def _forest(scenario: Scenario) -> RandomForest:
+    """Return the facade's own model, which no longer clears 100 MB for each tree: none has a million leaves."""
+    from smac.model.random_forest import RandomForest
+
+    return RandomForest(
+        scenario.configspace,
+        log_y=True,
+        ratio_features=1.0,
+        min_samples_split=2,
+        min_samples_leaf=1,
+        max_leaf_nodes=max(2, scenario.n_trials),
+        seed=scenario.seed,
+        n_jobs=1,
+    )
 
 
 def _in_fixed_order(maximizer: LocalAndSortedRandomSearch) -> LocalAndSortedRandomSearch:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from searchers.base import Outcome, Searcher, Suggestion
+from searchers.orders import check_orders, random_orders
 from spaces.assignment import Assignment, AssignmentSpace
 
 
@@ -25,7 +26,7 @@ class ExhaustiveSearch(Searcher):
 
     def __init__(self, space: AssignmentSpace, seed: int, *, start: Sequence[Assignment] = ()) -> None:
         super().__init__(space, seed, start=start)
-        self._orders = [[space.operators[i] for i in self._rng.permutation(len(space.operators))] for _ in space.sites]
+        self._orders = random_orders(space, self._rng)
         self._number = 0
 
     def _ask(self) -> Assignment:
@@ -49,10 +50,5 @@ class ExhaustiveSearch(Searcher):
         return {"orders": [list(order) for order in self._orders], "number": self._number}
 
     def _load_state(self, state: Mapping[str, Any]) -> None:
-        self._orders = [[str(name) for name in order] for order in state["orders"]]
+        self._orders = check_orders(self._space, state["orders"])
         self._number = int(state["number"])
-        if len(self._orders) != len(self._space.sites):
-            raise ValueError(f"there are orders for {len(self._orders)} sites")
-        for order in self._orders:
-            if sorted(order) != sorted(self._space.operators):
-                raise ValueError(f"{order} is no order of the operators")

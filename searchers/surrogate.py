@@ -8,13 +8,14 @@ greatest expected improvement among the neighbours of the best assignments.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from searchers.base import Outcome, Searcher, Suggestion, checked_integer
+from searchers.orders import check_orders, random_orders
 from spaces.assignment import Assignment, AssignmentSpace
 
 Array: TypeAlias = NDArray[np.float64]
@@ -42,15 +43,16 @@ class SurrogateSearch(Searcher):
     and the noise are those of greatest likelihood on a small grid. Neighbours differ at one site; those of the best
     assignment come first, then those of the second best, up to 1,000.
 
-    The first `initial` proposals are the starting points and random assignments. Pending suggestions count as of the
-    cost that the model expects (Ginsbourger et al. 2010, the kriging believer); failed ones as much as the worst that
-    did not fail.
+    The first proposals are the starting points and then `initial` assignments in which each site goes through the
+    operators in a random order of its own (Latin hypercube sampling, McKay et al. 1979). Pending suggestions count as
+    of the cost that the model expects (Ginsbourger et al. 2010, the kriging believer); failed ones as much as the worst
+    that did not fail.
 
     Args:
         space: the assignments to choose from.
         seed: non-negative integer, the only source of randomness.
         start: assignments to propose first, in this order; repetitions are dropped.
-        initial: how many assignments are proposed before the model is asked, at least 2.
+        initial: how many of those assignments follow before the model is asked, at least 1.
 
     Raises:
         SafsError: if the seed, a start point or an option is not valid.
@@ -59,16 +61,21 @@ class SurrogateSearch(Searcher):
     name = "surrogate"
 
     def __init__(
-        self, space: AssignmentSpace, seed: int, *, start: Sequence[Assignment] = (), initial: int = 5
+        self, space: AssignmentSpace, seed: int, *, start: Sequence[Assignment] = (), initial: int = 6
     ) -> None:
         super().__init__(space, seed, start=start)
-        self._initial = checked_integer("initial", initial, minimum=2)
+        self._initial = checked_integer("initial", initial, minimum=1)
+        self._orders = random_orders(space, self._rng)
         self._numbers = {name: number for number, name in enumerate(space.operators)}
 
     def _ask(self) -> Assignment:
         costs = [self._outcomes[id].cost for id in range(self._applied)]
         known = [cost for cost in costs if cost is not None]
-        if len(self._suggestions) < self._initial or len(known) < 2:
+        number = len(self._suggestions) - len(self._start)
+        if number < self._initial:
+            planned = tuple(order[number % len(order)] for order in self._orders)
+            return planned if planned not in self._ids else self._sample_unseen()
+        if len(known) < 2:
             return self._sample_unseen()
         values = _standardised(np.array([max(known) if cost is None else cost for cost in costs]))
         order = np.argsort(values, kind="stable")[:POINTS]
@@ -80,9 +87,9 @@ class SurrogateSearch(Searcher):
         moves = self._moves(points)
         if not len(moves):
             return self._sample_unseen()
-        parent, site, number = moves[int(np.argmax(process.improvement(points, moves, float(values.min()))))]
+        parent, site, operator = moves[int(np.argmax(process.improvement(points, moves, float(values.min()))))]
         genes = list(self._suggestions[order[parent]])
-        genes[site] = self._space.operators[number]
+        genes[site] = self._space.operators[operator]
         return tuple(genes)
 
     def _coded(self, assignments: Sequence[Assignment]) -> Codes:
@@ -108,6 +115,12 @@ class SurrogateSearch(Searcher):
 
     def _options(self) -> dict[str, Any]:
         return {"initial": self._initial}
+
+    def _state(self) -> dict[str, Any]:
+        return {"orders": [list(order) for order in self._orders]}
+
+    def _load_state(self, state: Mapping[str, Any]) -> None:
+        self._orders = check_orders(self._space, state["orders"])
 
 
 class _Process:

@@ -72,7 +72,7 @@ def _row(result: Result, each: Mapping[str, Any]) -> dict[str, Any]:
         "label": each["label"],
         "colour": looks(result)[each["label"]].colour,
         "options": _options(each),
-        "cost": text.cost(final) if final["n"] != 1 else f"{final['mean']:.4f}",
+        "cost": text.cost(final),
         "known": "" if final["n"] == seeds else f"{final['n']} of {plural(seeds, 'seed')}",
         "rank": f"{each['rank'][-1]:.2f}",
         "beats": _beats(each) if each["label"] != reference else "reference",

@@ -66,7 +66,7 @@ def _signed_rank(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     """Return the p-value of Wilcoxon's signed-rank test; equals count half for each side (Pratt's method)."""
     from scipy.stats import wilcoxon
 
-    differences = np.where(a == b, 0.0, a - b)  # infinity less infinity is none
+    differences = np.subtract(a, b, out=np.zeros_like(a), where=a != b)  # infinity less infinity is none
     differences = np.clip(differences, -np.finfo(np.float64).max, np.finfo(np.float64).max)
     if not differences.any():
         return 1.0

@@ -16,11 +16,12 @@ LEVEL = 0.05
 
 def summary_table(result: Mapping[str, Any]) -> Table:
     """Return one line per searcher, the best mean rank first."""
+    from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(caption=f"after {setting(result)}")
-    table.add_column("Searcher", no_wrap=True)
+    table = Table(caption=f"after {setting(result)}", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("Searcher", overflow="fold")
     for title in ("Cost", "Rank", "Beats rs", "To best 1 %", "To best 5 %", "Failed"):
         table.add_column(title, justify="right", no_wrap=True)
     for each in ranked(result):
@@ -84,11 +85,12 @@ def conclusion(result: Mapping[str, Any]) -> str:
     worse = [label for label in others if p_values[frozenset((best, label))] < LEVEL]
     alike = [label for label in others if label not in worse]
     seeds = plural(len(result["setting"]["seeds"]), "seed")
-    told = f"Best mean rank: {best}."
+    tied = [each["label"] for each in ranked(result) if each["rank"][-1] == ranked(result)[0]["rank"][-1]]
+    told = f"Best mean rank: {best}." if len(tied) == 1 else f"Tied for the best mean rank: {', '.join(tied)}."
     if worse:
         told += f" Significantly worse (Wilcoxon signed-rank, Holm's correction, 5 %): {', '.join(worse)}."
     if alike:
-        told += f" Not told apart from it by {seeds}: {', '.join(alike)}."
+        told += f" Not told apart from {best} by {seeds}: {', '.join(alike)}."
     return told
 
 
@@ -104,10 +106,10 @@ def agreement(values: Mapping[str, Any]) -> str:
 
 
 def cost(final: Mapping[str, Any]) -> str:
-    """Return for example "1.234 ± 0.021"."""
+    """Return for example "1.2340 ± 0.0210", without ± for a single seed."""
     if final["mean"] is None:
         return "all failed"
-    return f"{final['mean']:.4f} ± {final['std']:.4f}"
+    return f"{final['mean']:.4f} ± {final['std']:.4f}" if final["n"] > 1 else f"{final['mean']:.4f}"
 
 
 def reach(values: Mapping[str, Any]) -> str:

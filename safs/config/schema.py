@@ -150,7 +150,8 @@ class Stage1Config(Section):
     """The search over operators.
 
     Attributes:
-        searcher, options: the algorithm and its own options, such as `history` of LAHC.
+        searcher, options: the algorithm and its own options, such as `history` of lahc, the paper's. The default is the
+            best of those that `safs compare` compared on the table lenet5-digits.
         iterations: evaluations that the searcher may spend; outcomes that are known already are free.
         epochs: the fidelity: epochs of the vanilla protocol per evaluation.
         finalists: the best assignments that are trained once more, for all epochs of the vanilla protocol, before one
@@ -163,7 +164,7 @@ class Stage1Config(Section):
             papers say. The result depends on this number, never on which trial ends first.
     """
 
-    searcher: str = "lahc"
+    searcher: str = "surrogate"
     options: Plain = Field(default_factory=dict)
     iterations: Annotated[int, Field(ge=1)] = 20
     epochs: Annotated[int, Field(ge=1)] = 3

@@ -30,7 +30,7 @@ TINY = {
     "data": "digits",
     "prune": {"ratio": 0.9, "scope": "global"},
     "train": {"epochs": 2, "batch_size": 256, "lr": 0.02},
-    "stage1": {"iterations": 3, "epochs": 1, "operators": ["relu", "srs", "tanh"]},
+    "stage1": {"searcher": "lahc", "iterations": 3, "epochs": 1, "operators": ["relu", "srs", "tanh"]},
     "stage2": {"trials": 3, "folds": 2, "epochs": 1},
     "report": {"seeds": 2},
 }

@@ -1,7 +1,142 @@
-from searchers.surrogate import SurrogateSearch
+import numpy as np
+import pytest
+
+from searchers.base import Outcome
+from searchers.random_search import RandomSearch
+from searchers.surrogate import SurrogateSearch, _likeness, _moved_likeness, _Process, _standardised
 from searchers.testing import SearcherConformance
+from spaces.assignment import AssignmentSpace
+from spaces.errors import SafsError
+
+SPACE = AssignmentSpace([f"site{i}" for i in range(6)], [f"operator{i}" for i in range(8)])
 
 
 class TestSurrogateSearch(SearcherConformance):
     def make(self, space, seed, **options):
         return SurrogateSearch(space, seed, **options)
+
+
+def codes(count, seed, sites=6, operators=8):
+    return np.random.default_rng(seed).integers(operators, size=(count, sites))
+
+
+@pytest.mark.parametrize("initial", [1, 3, 8])
+def test_the_first_assignments_bring_every_site_another_operator_each_time(initial):
+    start = SPACE.uniform()[:2]
+    searcher = SurrogateSearch(SPACE, 0, start=start, initial=initial)
+    asked = [searcher.ask().assignment for _ in range(2 + initial)]
+    assert asked[:2] == start
+    for at_site in zip(*asked[2:], strict=True):
+        assert len(set(at_site)) == initial
+
+
+def test_after_them_the_neighbours_of_the_best_are_asked_for():
+    searcher = SurrogateSearch(SPACE, 0)
+    asked = {}
+    for _ in range(40):
+        suggestion = searcher.ask()
+        if len(asked) >= 6:
+            nearest = min(sum(a != b for a, b in zip(suggestion.assignment, known, strict=True)) for known in asked)
+            assert nearest == 1
+        asked[suggestion.assignment] = cost = separable(0)(suggestion.assignment)
+        searcher.tell(suggestion.id, Outcome(cost))
+
+
+def separable(seed):
+    table = np.random.default_rng(1000 + seed).normal(size=(6, 8))
+    return lambda assignment: float(sum(row[int(name[-1])] for row, name in zip(table, assignment, strict=True)))
+
+
+def best(searcher, cost, evaluations=40):
+    for _ in range(evaluations):
+        suggestion = searcher.ask()
+        searcher.tell(suggestion.id, Outcome(cost(suggestion.assignment)))
+    return searcher.incumbent[1]
+
+
+def test_it_clearly_beats_random_search_where_costs_add_up():
+    runs = [[best(kind(SPACE, seed), separable(seed)) for seed in range(15)] for kind in (SurrogateSearch, RandomSearch)]
+    gains = np.array(runs[1]) - np.array(runs[0])
+    assert (gains > 0).sum() >= 13
+    assert gains.mean() > 1
+
+
+def test_it_finds_an_operator_that_is_good_wherever_it_stands():
+    def cost(assignment):
+        return -float(assignment.count("operator5"))
+
+    assert sum(best(SurrogateSearch(SPACE, seed), cost, 30) == -6 for seed in range(5)) >= 4
+
+
+def test_a_cost_that_dwarfs_all_others_does_not_blind_it():
+    def cost(assignment):
+        return 1e30 if assignment[0] == "operator0" else separable(3)(assignment)
+
+    ours, random = ([best(kind(SPACE, seed), cost) for seed in range(5)] for kind in (SurrogateSearch, RandomSearch))
+    assert np.mean(ours) < np.mean(random) - 1
+
+
+def test_failures_are_avoided():
+    asked = 0
+    for seed in range(5):
+        searcher = SurrogateSearch(SPACE, seed)
+        for number in range(40):
+            suggestion = searcher.ask()
+            fails = suggestion.assignment[2] in ("operator1", "operator2", "operator3", "operator4")
+            asked += fails and number >= 10
+            searcher.tell(suggestion.id, Outcome(None if fails else separable(seed)(suggestion.assignment)))
+    assert asked < 5 * 30 * 0.25  # random search: a half
+
+
+def test_pending_suggestions_are_spread():
+    """Told nothing new, it asks for something else than the neighbours of what is pending."""
+    searcher = SurrogateSearch(SPACE, 1)
+    best(searcher, separable(1), 20)
+    batch = [searcher.ask().assignment for _ in range(8)]
+    assert len(set(batch)) == 8
+    assert len({(i, name) for assignment in batch for i, name in enumerate(assignment)}) > 6 + 4
+
+
+def test_what_moves_lead_to_is_as_alike_as_if_it_were_compared_anew():
+    points, parents = codes(20, 0), codes(3, 1)
+    moves = np.array([(p, s, o) for p in range(3) for s in range(6) for o in range(8) if o != parents[p, s]])
+    moved = parents[moves[:, 0]]
+    moved[np.arange(len(moves)), moves[:, 1]] = moves[:, 2]
+    agree, cosine = _likeness(points, moved, 8)
+    moved_agree, moved_cosine = _moved_likeness(points, parents, moves, 8)
+    assert (moved_agree == agree).all()
+    assert moved_cosine == pytest.approx(cosine)
+
+
+def test_the_process_interpolates_and_is_unsure_where_it_has_seen_nothing():
+    points = codes(30, 2)
+    values = _standardised(np.array([separable(2)([f"operator{c}" for c in row]) for row in points]))
+    process = _Process(points, values, 8)
+    mean, deviation = process._predict(*_likeness(points, points, 8))
+    assert np.corrcoef(mean, values)[0, 1] > 0.95
+    _, elsewhere = process._predict(*_likeness(points, codes(30, 3), 8))
+    assert elsewhere.mean() > 2 * deviation.mean()
+
+
+def test_believing_adds_no_surprise():
+    points, pending = codes(12, 4), codes(3, 5)
+    process = _Process(points, _standardised(np.random.default_rng(0).normal(size=12)), 8)
+    before, wide = process._predict(*_likeness(points, pending, 8))
+    after, narrow = process.believing(pending)._predict(*_likeness(np.concatenate([points, pending]), pending, 8))
+    assert after == pytest.approx(before, abs=0.05)
+    assert (narrow < wide).all()
+
+
+def test_standardised_costs_keep_their_order():
+    costs = np.array([3.0, 1.0, 2.0, 1e30, 2.5])
+    values = _standardised(costs)
+    assert (np.argsort(values) == np.argsort(costs)).all()
+    assert values.mean() == pytest.approx(0)
+    assert values.std() == pytest.approx(1)
+    assert _standardised(np.ones(4)).tolist() == [0] * 4
+
+
+@pytest.mark.parametrize("initial", [0, -1, 1.5, None, True])
+def test_a_bad_option_is_refused(initial):
+    with pytest.raises(SafsError, match="initial"):
+        SurrogateSearch(SPACE, 0, initial=initial)

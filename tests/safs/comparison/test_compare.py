@@ -111,7 +111,7 @@ def test_more_seeds_and_searchers_go_on_and_old_runs_are_kept(replay, tmp_path, 
 
 def test_the_same_searcher_with_other_options_is_another_contestant(replay):
     variants = "[lahc, {searcher: lahc, options: {history: 50}}, {searcher: lahc, options: {history: 1}, label: hc}]"
-    result = replay(f"compare.searchers={variants}", "stage1.iterations=20", "compare.seeds=6")
+    result = replay(f"compare.searchers={variants}", "stage1.iterations=25", "compare.seeds=6", "stage1.start=random")
     assert [each["label"] for each in result["searchers"]] == ["lahc", "lahc (history 50)", "hc"]
     assert [each["options"]["history"] for each in result["searchers"]] == [3, 50, 1]
     curves = [[run["incumbent"] for run in each["runs"]] for each in result["searchers"]]
@@ -119,8 +119,9 @@ def test_the_same_searcher_with_other_options_is_another_contestant(replay):
 
 
 def test_the_number_pending_is_part_of_the_result(replay):
-    sequential = replay("stage1.iterations=9", "compare.searchers=[lahc,rs]")
-    four = replay("stage1.iterations=9", "compare.searchers=[lahc,rs]", "stage1.pending=4")
+    common = ("stage1.iterations=12", "compare.searchers=[lahc,rs]", "stage1.start=random")
+    sequential = replay(*common)
+    four = replay(*common, "stage1.pending=4")
     assert four["setting"]["pending"] == 4
     assert "4 suggestions pending" in four["setting"]["mode"]
     assert by_label(four)["lahc"]["runs"] != by_label(sequential)["lahc"]["runs"]

@@ -79,9 +79,7 @@ def test_an_interrupted_table_says_how_to_go_on(small, tmp_path, start_safs):
 
 
 def test_a_space_that_is_too_large_is_refused_before_anything_is_trained(tiny_yaml, tmp_path, refused):
-    operators = (
-        f"[{','.join(list(OPERATORS)[:17])}]"
-    )
+    operators = f"[{','.join(list(OPERATORS)[:17])}]"
     error = refused("tabulate", tiny_yaml, "--run-dir", tmp_path / "run", "--set", f"stage1.operators={operators}")
     assert "17 operators at 4 sites are 83,521 assignments, and a table has at most 65536" in error
     assert not (tmp_path / "run").exists()
