@@ -3,7 +3,7 @@ import pytest
 
 from searchers.base import Outcome
 from searchers.random_search import RandomSearch
-from searchers.surrogate import SurrogateSearch, _likeness, _moved_likeness, _Process, _standardised
+from searchers.surrogate import SurrogateSearch, _standardised
 from searchers.testing import SearcherConformance
 from spaces.assignment import AssignmentSpace
 from spaces.errors import SafsError
@@ -14,10 +14,6 @@ SPACE = AssignmentSpace([f"site{i}" for i in range(6)], [f"operator{i}" for i in
 class TestSurrogateSearch(SearcherConformance):
     def make(self, space, seed, **options):
         return SurrogateSearch(space, seed, **options)
-
-
-def codes(count, seed, sites=6, operators=8):
-    return np.random.default_rng(seed).integers(operators, size=(count, sites))
 
 
 @pytest.mark.parametrize("initial", [1, 3, 8])
@@ -55,7 +51,9 @@ def best(searcher, cost, evaluations=40):
 
 
 def test_it_clearly_beats_random_search_where_costs_add_up():
-    runs = [[best(kind(SPACE, seed), separable(seed)) for seed in range(15)] for kind in (SurrogateSearch, RandomSearch)]
+    runs = [
+        [best(kind(SPACE, seed), separable(seed)) for seed in range(15)] for kind in (SurrogateSearch, RandomSearch)
+    ]
     gains = np.array(runs[1]) - np.array(runs[0])
     assert (gains > 0).sum() >= 13
     assert gains.mean() > 1
@@ -95,36 +93,6 @@ def test_pending_suggestions_are_spread():
     batch = [searcher.ask().assignment for _ in range(8)]
     assert len(set(batch)) == 8
     assert len({(i, name) for assignment in batch for i, name in enumerate(assignment)}) > 6 + 4
-
-
-def test_what_moves_lead_to_is_as_alike_as_if_it_were_compared_anew():
-    points, parents = codes(20, 0), codes(3, 1)
-    moves = np.array([(p, s, o) for p in range(3) for s in range(6) for o in range(8) if o != parents[p, s]])
-    moved = parents[moves[:, 0]]
-    moved[np.arange(len(moves)), moves[:, 1]] = moves[:, 2]
-    agree, cosine = _likeness(points, moved, 8)
-    moved_agree, moved_cosine = _moved_likeness(points, parents, moves, 8)
-    assert (moved_agree == agree).all()
-    assert moved_cosine == pytest.approx(cosine)
-
-
-def test_the_process_interpolates_and_is_unsure_where_it_has_seen_nothing():
-    points = codes(30, 2)
-    values = _standardised(np.array([separable(2)([f"operator{c}" for c in row]) for row in points]))
-    process = _Process(points, values, 8)
-    mean, deviation = process._predict(*_likeness(points, points, 8))
-    assert np.corrcoef(mean, values)[0, 1] > 0.95
-    _, elsewhere = process._predict(*_likeness(points, codes(30, 3), 8))
-    assert elsewhere.mean() > 2 * deviation.mean()
-
-
-def test_believing_adds_no_surprise():
-    points, pending = codes(12, 4), codes(3, 5)
-    process = _Process(points, _standardised(np.random.default_rng(0).normal(size=12)), 8)
-    before, wide = process._predict(*_likeness(points, pending, 8))
-    after, narrow = process.believing(pending)._predict(*_likeness(np.concatenate([points, pending]), pending, 8))
-    assert after == pytest.approx(before, abs=0.05)
-    assert (narrow < wide).all()
 
 
 def test_standardised_costs_keep_their_order():
