@@ -20,9 +20,10 @@ def summary_table(result: Mapping[str, Any]) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(caption=f"after {setting(result)}", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    explained = "> rs: probability of a better end than random search; to best: median evaluations (seeds that got there)"
+    table = Table(caption=f"after {setting(result)}\n{explained}", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("Searcher", overflow="fold")
-    for title in ("Cost", "Rank", "Beats rs", "To best 1 %", "To best 5 %", "Failed"):
+    for title in ("Cost", "Rank", "> rs", "To best 1 %", "To best 5 %", "Failed"):
         table.add_column(title, justify="right", no_wrap=True)
     for each in ranked(result):
         table.add_row(
