@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from safs.config.schema import Config
+from safs.config.yaml_input import parse_yaml
 from safs.files import is_leftover, remove_leftovers, write_atomically
 from safs.journal import Journal
 from safs.spec import TrialSpec
@@ -16,25 +20,36 @@ _CONFIG = "config.yaml"
 _JOURNAL = "journal.jsonl"
 
 
-def open_run_directory(folder: Path, config: Config, *, resume: bool) -> Journal:
+def open_run_directory(
+    folder: Path, config: Config, *, resume: bool, inputs: Mapping[str, Any] | None = None
+) -> Journal:
     """Make a run directory, or check that it may be continued; return its journal, held by this process.
 
     What a killed process had not finished to write is removed. Only the config's section `compare` may differ from that
     of before; it is written anew.
 
+    Args:
+        folder: made if it does not exist.
+        config: what is to run there.
+        resume: whether it may have been begun before; where there is nothing yet, it begins.
+        inputs: what identifies all that is read and the config only names; journalled at the beginning.
+
     Raises:
         SafsError: if it is not empty and `resume` was not asked for, if it is no run directory, if it is of another
-            config (with the difference), or if another process holds it. Resuming where there is nothing yet begins.
+            config (with the difference) or other inputs, or if another process holds it. Nothing in it was touched.
     """
     text = config.to_yaml()
     _check(folder, text, resume)
     folder.mkdir(parents=True, exist_ok=True)
-    journal = Journal(folder / _JOURNAL)
+    journal = Journal(journal_path(folder))
     try:
         _check(folder, text, resume)  # again: another process may have begun here before this one held the journal
+        begun = _check_inputs(journal, inputs or {})
         if not (folder / _CONFIG).exists() or (folder / _CONFIG).read_text(encoding="utf-8") != text:
             write_atomically(folder / _CONFIG, text)
         remove_leftovers(folder)
+        if inputs and not begun:
+            journal.append({"kind": "inputs", **inputs})
     except BaseException:
         journal.close()
         raise
@@ -52,20 +67,42 @@ def _check(folder: Path, text: str, resume: bool) -> None:
     recorded = folder / _CONFIG
     if not recorded.exists():
         raise SafsError(f"{folder} is no run directory: it has no {_CONFIG}.")
-    before = recorded.read_text(encoding="utf-8", errors="replace")
-    if _binding(before) != _binding(text):
+    before = _binding(recorded.read_text(encoding="utf-8", errors="replace"), recorded)
+    now = _binding(text, recorded)
+    if before != now:
         raise SafsError(
             f"The run directory {folder} is of another config, and is left as it is; the difference "
-            f"(- there, + now):\n{_difference(_binding(before), _binding(text))}"
+            f"(- there, + now):\n{_difference(before, now)}"
         )
 
 
-def _binding(text: str) -> str:
-    """Return the config without its section `compare`: which searchers are compared, and how often, may change.
+def _binding(text: str, path: Path) -> str:
+    """Return a config as YAML without its section `compare`: which searchers are compared, and how often, may change.
 
     Each of their runs is stored with all that it depends on.
+
+    Raises:
+        SafsError: if the text, which is that of a file `path`, is no config.
     """
-    return re.sub(r"^compare:\n(?:[ -].*\n)*", "", text, flags=re.MULTILINE)
+    values = parse_yaml(text, f"{path} is damaged: it")
+    if not isinstance(values, dict):
+        raise SafsError(f"{path} is damaged: it is no YAML mapping, but a {type(values).__name__}.")
+    values.pop("compare", None)
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+def _check_inputs(journal: Journal, inputs: Mapping[str, Any]) -> bool:
+    """Check that these inputs are those that the journal holds, and return whether it holds any."""
+    recorded = next((record for record in journal.records if record["kind"] == "inputs"), None)
+    if recorded is None:
+        return False
+    for name, value in inputs.items():
+        if recorded.get(name) != value:
+            raise SafsError(
+                f"The run directory was begun with {name} {recorded.get(name)}, but now finds {value}; "
+                "restore it, or start anew in another run directory."
+            )
+    return True
 
 
 def _holds_nothing(path: Path) -> bool:
@@ -76,6 +113,11 @@ def _holds_nothing(path: Path) -> bool:
 def _difference(recorded: str, now: str) -> str:
     lines = difflib.unified_diff(recorded.splitlines(), now.splitlines(), lineterm="", n=1)
     return "\n".join(line for line in lines if not line.startswith(("---", "+++", "@@")))
+
+
+def journal_path(folder: Path) -> Path:
+    """Return where the journal of a run directory lies."""
+    return folder / _JOURNAL
 
 
 def log_path(folder: Path, spec: TrialSpec) -> Path:

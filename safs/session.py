@@ -15,6 +15,7 @@ import torch
 
 from safs.config.schema import Config
 from safs.data.splits import folds, split_fingerprint
+from safs.describe import describe
 from safs.engines.registry import find_engine
 from safs.journal import Journal
 from safs.pipeline.prepare import Prepared, prepare, untrained
@@ -24,7 +25,6 @@ from safs.runner import Observer, Runner
 from safs.storage import storing
 from safs.trial import Problem
 from safs.version import __version__
-from spaces.errors import SafsError
 
 Purpose = Literal["study", "table", "comparison"]
 
@@ -77,8 +77,8 @@ def open_session(
     check(initial)
     inputs = {"purpose": purpose, **_inputs(config, initial, start)}
     engine = find_engine(config.resources.engine)(partial(log_path, folder))
-    with closing(engine), storing(folder), open_run_directory(folder, config, resume=resume) as journal:
-        check_inputs(journal, inputs)
+    opened = partial(open_run_directory, folder, config, resume=resume, inputs=inputs)
+    with closing(engine), storing(folder), opened() as journal:
         runner = Runner(engine, journal, folder, observer)
         yield Session(prepare(config, initial, start, engine, runner, observer), runner, journal)
 
@@ -93,8 +93,22 @@ def _inputs(config: Config, initial: Problem, start: Start | None) -> dict[str, 
         "folds": split_fingerprint(folds(initial.data.labels, config.stage2.folds, config.seed)),
         "network": _fingerprint(initial),
         "device": _device_name(initial.data.device),
-        "versions": {"safs": __version__} | {name: _version(name) for name in _DECIDING},
+        "versions": versions(),
     }
+
+
+def versions() -> dict[str, str | None]:
+    """Return the versions of this package and of those that decide what a trial comes to or what is tried next."""
+    return {"safs": __version__} | {name: _version(name) for name in _DECIDING}
+
+
+def show_warnings(config: Config, prepared: Prepared, observer: Observer) -> None:
+    """Tell an observer what people should know of a prepared network or its mask."""
+    problem = prepared.problem
+    shape = problem.data.shape
+    described = describe(config.model.name, problem.model, problem.sites, problem.mask, shape, prepared.loaded)
+    for warning in described["warnings"]:
+        observer.warning(warning)
 
 
 def _version(package: str) -> str | None:
@@ -115,17 +129,3 @@ def _fingerprint(initial: Problem) -> str:
 
 def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def check_inputs(journal: Journal, inputs: dict[str, Any]) -> None:
-    """Journal what the session reads, or refuse to go on if it is not what the journal's trials read."""
-    recorded = next((record for record in journal.records if record["kind"] == "inputs"), None)
-    if recorded is None:
-        journal.append({"kind": "inputs", **inputs})
-        return
-    for name, value in inputs.items():
-        if recorded.get(name) != value:
-            raise SafsError(
-                f"The run directory was begun with {name} {recorded.get(name)}, but now finds {value}; "
-                "restore it, or start anew in another run directory."
-            )

@@ -30,6 +30,8 @@ REDRAWS = 64
 """Draws of a random assignment before the unseen ones are enumerated."""
 ENUMERATED = 2**16
 """Most unseen assignments that an enumeration chooses among."""
+LONGEST = 10**6
+"""Most entries that an option may ask for, such as those of a history: they are kept in memory."""
 
 
 class ExhaustedError(SafsError):
@@ -72,14 +74,15 @@ class Outcome:
         return self.cost is None
 
 
-def checked_integer(option: str, value: object, *, minimum: int) -> int:
+def checked_integer(option: str, value: object, *, minimum: int, maximum: float = math.inf) -> int:
     """Return `value` as an int.
 
     Raises:
-        SafsError: if it is no integer or less than `minimum`.
+        SafsError: if it is no integer, less than `minimum` or greater than `maximum`.
     """
-    if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < minimum:
-        raise SafsError(f"{option!r} must be an integer of at least {minimum}, but got {value!r}.")
+    if not isinstance(value, Integral) or isinstance(value, bool) or not minimum <= int(value) <= maximum:
+        most = "" if maximum == math.inf else f" and at most {maximum}"
+        raise SafsError(f"{option!r} must be an integer of at least {minimum}{most}, but got {value!r}.")
     return int(value)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from searchers.base import REDRAWS, Outcome, Searcher, Suggestion, checked_integer, checked_number
+from searchers.base import LONGEST, REDRAWS, Outcome, Searcher, Suggestion, checked_integer, checked_number
 from spaces.assignment import Assignment, AssignmentSpace
 
 
@@ -20,8 +20,8 @@ class GeneticAlgorithm(Searcher):
         space: the assignments to choose from.
         seed: non-negative integer, the only source of randomness.
         start: assignments to propose first, in this order; repetitions are dropped.
-        population: how many assignments may be parents, at least 2.
-        tournament: how many members compete to be a parent, at least 1.
+        population: how many assignments may be parents, from 2 to 1,000,000.
+        tournament: how many members compete to be a parent, from 1 to 1,000,000.
         mutation: the probability that a gene is changed, in [0, 1]; None means one gene a child on average.
 
     Raises:
@@ -41,8 +41,8 @@ class GeneticAlgorithm(Searcher):
         mutation: float | None = None,
     ) -> None:
         super().__init__(space, seed, start=start)
-        self._size = checked_integer("population", population, minimum=2)
-        self._tournament = checked_integer("tournament", tournament, minimum=1)
+        self._size = checked_integer("population", population, minimum=2, maximum=LONGEST)
+        self._tournament = checked_integer("tournament", tournament, minimum=1, maximum=LONGEST)
         self._mutation = None if mutation is None else checked_number("mutation", mutation, minimum=0.0, maximum=1.0)
 
     def _ask(self) -> Assignment:

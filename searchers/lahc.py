@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from searchers.base import checked_integer
+from searchers.base import LONGEST, checked_integer
 from searchers.local_search import LocalSearch
 from spaces.assignment import Assignment, AssignmentSpace
 
@@ -20,7 +20,7 @@ class LateAcceptanceHillClimbing(LocalSearch):
         space: the assignments to choose from.
         seed: non-negative integer, the only source of randomness.
         start: assignments to propose first, in this order; repetitions are dropped.
-        history: the history's length, at least 1 (SAFS, Appendix E: 3).
+        history: the history's length, from 1 to 1,000,000 (SAFS, Appendix E: 3).
 
     Raises:
         SafsError: if the seed, a start point or the history's length is not valid.
@@ -32,7 +32,7 @@ class LateAcceptanceHillClimbing(LocalSearch):
         self, space: AssignmentSpace, seed: int, *, start: Sequence[Assignment] = (), history: int = 3
     ) -> None:
         super().__init__(space, seed, start=start)
-        self._length = checked_integer("history", history, minimum=1)
+        self._length = checked_integer("history", history, minimum=1, maximum=LONGEST)
         self._history: list[float] = []
         self._iteration = 0
 

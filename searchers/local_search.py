@@ -22,38 +22,46 @@ class LocalSearch(Searcher):
     is the sequential algorithm.
 
     The search starts from the best of its starting points: those given as `start`, else one random assignment (the
-    paper's), and another random one for each ask while no starting point has an outcome or all have failed.
+    paper's). While no outcome has brought a current assignment, an ask proposes a mutation of the first starting point
+    whose outcome is not known yet, which is a candidate like any other; or, once all of them have failed, a random
+    assignment. The first that succeeds then becomes the current one; with one pending, that is the first random one.
     """
 
     def __init__(self, space: AssignmentSpace, seed: int, *, start: Sequence[Assignment] = ()) -> None:
         super().__init__(space, seed, start=start)
-        self._starts = len(self._start)
         self._current: tuple[Assignment, float] | None = None
 
     @abc.abstractmethod
     def _begin(self, cost: float) -> None:
-        """Prepare to search from a starting point of this cost, the lowest so far."""
+        """Prepare to search from an assignment of this cost, the first to succeed or the best starting point so far."""
 
     @abc.abstractmethod
     def _accepts(self, cost: float | None, current: float) -> bool:
         """Do one iteration: return whether a candidate of a cost, None if it failed, takes the current one's place."""
 
     def _ask(self) -> Assignment:
-        if self._current is None:
-            self._starts += 1
-            return self._sample_unseen()
         for _ in range(FREE_ITERATIONS):
-            candidate = self._space.mutate(self._current[0], self._rng)
+            origin = self._origin()
+            if origin is None:
+                break
+            candidate = self._space.mutate(origin, self._rng)
             if candidate not in self._ids:
                 return candidate
             outcome = self._known(candidate)
-            if outcome is not None:
+            if outcome is not None and self._current is not None:
                 self._iterate(candidate, outcome)
         return self._sample_unseen()
 
+    def _origin(self) -> Assignment | None:
+        """Return what is mutated next: the current assignment, else the first starting point that may become it."""
+        if self._current is not None:
+            return self._current[0]
+        starts = self._suggestions[: max(1, len(self._start))]
+        return starts[self._applied] if self._applied < len(starts) else None
+
     def _tell(self, suggestion: Suggestion, outcome: Outcome) -> None:
         # Starting points have the first ids, so all of them come before the first candidate.
-        if suggestion.id >= self._starts:
+        if self._current is not None and suggestion.id >= len(self._start):
             self._iterate(suggestion.assignment, outcome)
         elif outcome.cost is not None and (self._current is None or outcome.cost < self._current[1]):
             self._current = suggestion.assignment, outcome.cost
@@ -67,10 +75,9 @@ class LocalSearch(Searcher):
 
     def _state(self) -> dict[str, Any]:
         current = None if self._current is None else [list(self._current[0]), self._current[1]]
-        return {"starts": self._starts, "current": current}
+        return {"current": current}
 
     def _load_state(self, state: Mapping[str, Any]) -> None:
-        self._starts = int(state["starts"])
         self._current = None
         if state["current"] is not None:
             assignment, cost = state["current"]

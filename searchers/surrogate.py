@@ -19,7 +19,9 @@ from searchers.orders import check_orders, random_orders
 from spaces.assignment import Assignment, AssignmentSpace
 
 CANDIDATES = 1000
-"""Most neighbours among which the expected improvement is compared."""
+"""Most neighbours among which the expected improvement is compared, unless the best assignment alone has more."""
+WORST = 100.0
+"""How many median deviations above the median a cost counts for at most: all that cost more are equally bad."""
 POINTS = 64
 """Most outcomes, the lowest, that the process is fitted to: a fit costs the cube of their number."""
 
@@ -28,7 +30,7 @@ class SurrogateSearch(Searcher):
     """Propose the assignment of greatest expected improvement among the neighbours of the best, by a Gaussian process.
 
     Neighbours differ at one site; those of the best assignment come first, then those of the second best, up to some
-    1,000. The process is that of `searchers.gaussian_process`.
+    1,000, but at least all of the best one's. The process is that of `searchers.gaussian_process`.
 
     The first proposals are the starting points and then `initial` assignments in which each site goes through the
     operators in a random order of its own (Latin hypercube sampling, McKay et al. 1979). Pending suggestions count as
@@ -112,8 +114,15 @@ def _hashes(keys: NDArray[np.int64], points: Codes) -> NDArray[np.int64]:
 
 
 def _standardised(costs: Array) -> Array:
-    """Return costs of mean 0 and variance 1, those far above the median drawn in: one that diverges may cost 1e30."""
-    median = float(np.median(costs))
-    spread = float(np.median(np.abs(costs - median))) or float(costs.std()) or 1.0
-    drawn = np.arcsinh((costs - median) / spread)
+    """Return costs of mean 0 and variance 1, those far above the median drawn in: one that diverges may cost 1e30.
+
+    Any finite costs will do: quarters have finite differences, and a ratio of them is at most the largest float.
+    """
+    quarters = costs / 4
+    above = quarters - np.median(quarters)
+    greatest = float(np.abs(above).max()) or 1.0
+    spread = float(np.median(np.abs(above))) or greatest * float((above / greatest).std()) or 1.0
+    with np.errstate(over="ignore"):
+        ratios = np.minimum(np.nan_to_num(above / spread), WORST)
+    drawn = np.arcsinh(ratios)
     return np.asarray((drawn - drawn.mean()) / (drawn.std() or 1.0))

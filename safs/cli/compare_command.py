@@ -31,7 +31,8 @@ def compare(
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Compare searchers on equal budgets, with their uncertainty; more seeds or searchers go on with --resume."""
-    from safs.comparison.compare import compare_live, compare_on_table, read_comparison
+    from safs.comparison.compare import compare_live, compare_on_table
+    from safs.comparison.reference import read_comparison
     from safs.comparison.table import find_table
     from safs.config.schema import Config
 

@@ -22,15 +22,20 @@ def tabulate(
     resume: ResumeOption = False,
 ) -> None:
     """Train every assignment of a small space once, and write their costs to a file that `safs compare` replays."""
+    from safs.comparison.table import check_writable
     from safs.comparison.tabulate import tabulate as make_table
     from safs.config.schema import Config
+    from safs.storage import storing
 
     checked = Config.from_yaml(config, settings or ())
     folder = run_dir or Path("runs") / f"{config.stem}-table"
     path = out or folder / "table.json"
+    check_writable(path)
     with watched(folder, ["tabulate", str(folder / "config.yaml"), *(["--out", str(out)] if out else [])]) as observer:
         table = make_table(checked, folder, observer, resume=resume)
-        table.write(path)
+        check_writable(path)  # again: training takes long
+        with storing(path):
+            table.write(path)
     failed = sum(math.isinf(cost) for cost in table.costs)
     typer.echo(f"{table.space.size} assignments, {failed} failed: {path}")
     typer.echo(f"Compare searchers on it: safs compare --table {path}")

@@ -10,9 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from safs.comparison.contest import hold_contest
+from safs.comparison.agreement import agreement
+from safs.comparison.contest import capped, hold_contest
 from safs.comparison.page import write_page
-from safs.comparison.result import Landscape, agreement, evaluate_contest
+from safs.comparison.result import Landscape, evaluate_contest
 from safs.comparison.table import Table
 from safs.config.schema import Config
 from safs.config.yaml_input import lay_over
@@ -21,13 +22,13 @@ from safs.pipeline.stage1 import stage1_spec
 from safs.run_directory import open_run_directory
 from safs.runner import Observer
 from safs.search import TrialEvaluator
-from safs.session import check_inputs, open_session
+from safs.session import open_session, show_warnings, versions
 from safs.storage import storing
 from spaces.assignment import Assignment, AssignmentSpace
 from spaces.errors import SafsError
 
-FREE_SETTINGS = ("iterations", "pending", "start", "searcher", "options", "finalists")
-"""What of stage 1 may be set for a comparison on a table: all that its costs do not depend on."""
+FREE_SETTINGS = ("iterations", "pending", "start")
+"""What of stage 1 may be set for a comparison on a table: all that it reads and the table's costs do not depend on."""
 
 
 def compare_live(
@@ -48,14 +49,16 @@ def compare_live(
     with open_session(config, folder, observer, resume=resume, purpose="comparison") as session:
         problem = session.prepared.problem
         space = AssignmentSpace(problem.sites.names, config.stage1.operators)
+        show_warnings(config, session.prepared, observer)
+        held = capped(config, space)
 
         def evaluator(seed: int) -> TrialEvaluator:
             seeded = partial(_with_seed, config, seed)
             return TrialEvaluator(session.runner, "compare", seeded)
 
-        contest = hold_contest(config, space, evaluator, session.journal, observer)
+        contest = hold_contest(held, space, evaluator, session.journal, folder, observer)
         name = f"{config.model.name} on {config.data.name}"
-        return _write(folder, evaluate_contest(config, Landscape(name, space, None), contest), reference)
+        return _write(folder, evaluate_contest(held, Landscape(name, space, None), contest), reference)
 
 
 def _with_seed(config: Config, seed: int, assignment: Assignment) -> Any:
@@ -81,13 +84,14 @@ def compare_on_table(
         folder, observer, resume, reference: as in `compare_live`.
 
     Raises:
-        SafsError: if a setting is wrong, or would change the costs in the table.
+        SafsError: if a setting is wrong, or would change the costs in the table; as `open_run_directory` says.
     """
     config = table_config(table, settings)
-    with storing(folder), open_run_directory(folder, config, resume=resume) as journal:
-        check_inputs(journal, {"purpose": "comparison", "table": _digest(table)})
-        contest = hold_contest(config, table.space, lambda seed: table, journal, observer)
-        return _write(folder, evaluate_contest(config, Landscape(name, table.space, table.costs), contest), reference)
+    held = capped(config, table.space)
+    inputs = {"purpose": "comparison", "table": _digest(table), "versions": versions()}
+    with storing(folder), open_run_directory(folder, config, resume=resume, inputs=inputs) as journal:
+        contest = hold_contest(held, table.space, lambda seed: table, journal, folder, observer)
+        return _write(folder, evaluate_contest(held, Landscape(name, table.space, table.costs), contest), reference)
 
 
 def table_config(table: Table, settings: Sequence[str]) -> Config:
@@ -102,8 +106,8 @@ def table_config(table: Table, settings: Sequence[str]) -> Config:
         section, _, rest = key.partition(".")
         if not (section == "compare" or (section == "stage1" and rest.split(".")[0] in FREE_SETTINGS)):
             raise SafsError(
-                f"--set {key} would change what the table's costs were trained for; on a table only `compare` and "
-                f"{', '.join(f'stage1.{name}' for name in FREE_SETTINGS)} can be set."
+                f"--set {key} would change what the table's costs were trained for, or is not read by a comparison; "
+                f"on a table only `compare` and {', '.join(f'stage1.{name}' for name in FREE_SETTINGS)} can be set."
             )
         lay_over(values, setting)
     return Config.from_mapping(values)
@@ -119,22 +123,4 @@ def _write(folder: Path, result: dict[str, Any], reference: Mapping[str, Any] | 
         result["agreement"] = agreement(result, reference)
     write_atomically(folder / "comparison.json", to_json(result))
     write_page(folder, result)
-    return result
-
-
-def read_comparison(folder: Path) -> dict[str, Any]:
-    """Return the comparison in a run directory.
-
-    Raises:
-        SafsError: if there is none, or it is damaged.
-    """
-    path = folder / "comparison.json"
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SafsError(f"{path} cannot be read ({error.strerror}); give the run directory of a comparison.") from None
-    except ValueError as error:
-        raise SafsError(f"{path} is damaged: {error}; `safs compare --resume` writes it anew.") from None
-    if not isinstance(result, dict) or not {"landscape", "setting", "searchers", "significance"} <= result.keys():
-        raise SafsError(f"{path} is no comparison; `safs compare --resume` writes it anew.")
     return result

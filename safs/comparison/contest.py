@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,12 +15,13 @@ from safs.config.compare import ContestantConfig
 from safs.config.schema import Config
 from safs.journal import Journal
 from safs.outcome import Reason
+from safs.run_directory import journal_path
 from safs.runner import Observer
 from safs.search import Evaluator, search
 from searchers.base import Searcher
 from searchers.registry import make_searcher
 from spaces.assignment import Assignment, AssignmentSpace
-from spaces.errors import SafsError
+from spaces.errors import SafsError, brief, shown
 
 _START_STREAM = 0x57A127
 """Sets the random starting assignments apart from what searchers of the same seed draw."""
@@ -46,25 +49,37 @@ Contest = Mapping[str, Sequence[Run]]
 """The runs of every searcher by its label, seed by seed."""
 
 
+def capped(config: Config, space: AssignmentSpace) -> Config:
+    """Return a config whose budget is no larger than a space: no search asks for more."""
+    budget = min(config.stage1.iterations, space.size)
+    return config.model_copy(update={"stage1": config.stage1.model_copy(update={"iterations": budget})})
+
+
 def hold_contest(
     config: Config,
     space: AssignmentSpace,
     evaluator: Callable[[int], Evaluator],
     journal: Journal,
+    folder: Path,
     observer: Observer,
 ) -> dict[str, list[Run]]:
     """Let every contestant of a config run with every seed; runs that the journal holds are not run again.
 
     Args:
         config: its `compare` says who runs and how often, its `stage1` the budget, the start and how many suggestions
-            are pending.
+            are pending; `capped` at the space.
         space: what they search.
         evaluator: returns what evaluates assignments with a seed.
         journal: of the run directory, whose evaluators are always the same.
+        folder: the run directory.
         observer: is told who runs.
+
+    Raises:
+        SafsError: if the journal's record of a run is damaged.
     """
     runs: dict[str, list[Run]] = {}
-    recorded = {record["key"]: record for record in journal.records if record["kind"] == "run"}
+    recorded = _recorded(journal, folder)
+    known = space.uniform() if config.stage1.start == "uniform" else []
     seeds = range(config.seed, config.seed + config.compare.seeds)
     for contestant in config.compare.searchers:
         observer.phase(contestant.label, len(seeds) * config.stage1.iterations)
@@ -73,12 +88,24 @@ def hold_contest(
             searcher = _searcher(contestant, config, space, seed)
             key = _key(searcher, config, seed)
             if key not in recorded:
-                run = _run(searcher, config, space, evaluator(seed), seed)
-                journal.append({"kind": "run", "key": key, "label": contestant.label, **_to_json(run)})
+                run = _run(searcher, config, known, evaluator(seed), seed)
+                recorded[key] = {"kind": "run", "key": key, "label": contestant.label, **_to_json(run)}
+                journal.append(recorded[key])
             else:
-                run = _from_json(recorded[key])
+                run = _read(recorded[key], config, space, known, seed, folder)
             runs[contestant.label].append(run)
     return runs
+
+
+def _recorded(journal: Journal, folder: Path) -> dict[str, Mapping[str, Any]]:
+    """Return the records of runs by their keys."""
+    recorded: dict[str, Mapping[str, Any]] = {}
+    for record in journal.records:
+        if record["kind"] == "run":
+            if not isinstance(record.get("key"), str):
+                raise _damaged(folder, "a run", "`key` is no text")
+            recorded[record["key"]] = record
+    return recorded
 
 
 def _searcher(contestant: ContestantConfig, config: Config, space: AssignmentSpace, seed: int) -> Searcher:
@@ -95,13 +122,13 @@ def _key(searcher: Searcher, config: Config, seed: int) -> str:
     return json.dumps([searcher.options(), seed, budget, pending, config.stage1.start], sort_keys=True)
 
 
-def _run(searcher: Searcher, config: Config, space: AssignmentSpace, evaluator: Evaluator, seed: int) -> Run:
+def _run(searcher: Searcher, config: Config, known: Collection[Assignment], evaluator: Evaluator, seed: int) -> Run:
     evaluations = search(
         searcher,
         evaluator,
         budget=config.stage1.iterations,
         pending=config.stage1.pending,
-        known=space.uniform() if config.stage1.start == "uniform" else (),
+        known=known,
     )
     steps = (Step(each.assignment, each.outcome.cost, each.outcome.reason, each.free) for each in evaluations)
     return Run(seed, tuple(steps))
@@ -112,15 +139,55 @@ def _to_json(run: Run) -> dict[str, Any]:
     return {"seed": run.seed, "steps": steps}
 
 
-def _from_json(record: Mapping[str, Any]) -> Run:
+def _read(
+    record: Mapping[str, Any],
+    config: Config,
+    space: AssignmentSpace,
+    known: Collection[Assignment],
+    seed: int,
+    folder: Path,
+) -> Run:
+    """Return a run that the journal holds, after checking that a search can have come to it."""
     try:
-        steps = (
-            Step(tuple(assignment), cost, None if reason is None else Reason(reason), bool(free))
-            for assignment, cost, reason, free in record["steps"]
-        )
-        return Run(int(record["seed"]), tuple(steps))
-    except (KeyError, TypeError, ValueError) as error:
-        raise SafsError(
-            f"The journal's record of the run {record.get('key')} is damaged ({type(error).__name__}: {error}); "
-            "restore the file, or start anew in another run directory."
-        ) from error
+        if type(record["seed"]) is not int or record["seed"] != seed:
+            raise ValueError(f"`seed` is not {seed}")
+        steps = tuple(_read_step(values, space, known) for values in record["steps"])
+        asked = {step.assignment for step in steps}
+        if len(asked) < len(steps):
+            raise ValueError("an assignment stands there twice")
+        spent = sum(not step.free for step in steps)
+        if spent > config.stage1.iterations or (spent < config.stage1.iterations and len(asked) < space.size):
+            raise ValueError(f"it has {spent} steps that cost something, not {config.stage1.iterations}")
+    except (KeyError, TypeError, ValueError, SafsError) as error:
+        raise _damaged(folder, f"{shown(str(record.get('label')))} with seed {seed}", _said(error)) from error
+    return Run(seed, steps)
+
+
+def _read_step(values: Any, space: AssignmentSpace, known: Collection[Assignment]) -> Step:
+    assignment, cost, reason, free = values
+    if not isinstance(assignment, list):
+        raise TypeError("an assignment is no list")
+    if (cost is None) == (reason is None):
+        raise ValueError("a step needs either a cost or a reason")
+    if cost is not None and not _is_finite(cost):
+        raise ValueError("a cost is no finite number")
+    checked = space.check(assignment)
+    if free is not (checked in known):
+        raise ValueError("a step is marked free that was not given, or not marked though it was")
+    return Step(checked, None if cost is None else float(cost), None if reason is None else Reason(reason), free)
+
+
+def _is_finite(value: object) -> bool:
+    """Return whether a JSON value is a number that a float can hold."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def _said(error: Exception) -> str:
+    return f"{error} is missing" if isinstance(error, KeyError) else brief(error)
+
+
+def _damaged(folder: Path, which: str, what: str) -> SafsError:
+    return SafsError(
+        f"The record of {which} in {journal_path(folder)} is damaged ({what}); "
+        "restore the file, or start anew in another run directory."
+    )

@@ -38,13 +38,20 @@ def mean_curve(curves: Array) -> Array:
 
 
 def band(curves: Array, seed: int) -> tuple[Array, Array]:
-    """Return the 95 % percentile bootstrap band of the mean curve (Efron 1979), which resamples the seeds."""
+    """Return the 95 % bootstrap band of the mean curve (Efron 1979), which resamples the seeds.
+
+    The percentiles are expanded for the number of seeds (Hesterberg 2015); below ten it is too narrow all the same: of
+    three seeds no resampling makes a band that holds the mean more often than in three of four cases.
+    """
+    from scipy.stats import norm, t
+
     seeds = len(curves)
     draws = np.random.default_rng(seed).multinomial(seeds, np.full(seeds, 1 / seeds), size=RESAMPLES)
     means = _means(draws.astype(np.float64), curves)
+    tail = norm.cdf(-np.sqrt(seeds / (seeds - 1)) * t.ppf(0.975, seeds - 1)) if seeds > 1 else 0.0
     known = np.isfinite(means).any(axis=0)
     limits = np.full((2, curves.shape[1]), np.nan)
-    limits[:, known] = np.nanquantile(means[:, known], [0.025, 0.975], axis=0)
+    limits[:, known] = np.nanquantile(means[:, known], [tail, 1 - tail], axis=0)
     return limits[0], limits[1]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from safs.comparison import text
 from safs.comparison.figures.looks import looks
 from safs.comparison.result import REFERENCE
+from safs.comparison.significance import LEVEL
 from safs.report.document import embedded, fill
 from safs.report.figures.style import Picture
 from safs.report.text import NONE, plural
@@ -43,6 +44,7 @@ def _context(result: Result, config: str, pictures: Sequence[Picture]) -> dict[s
         "tests": result["significance"]["tests"],
         "matrix": _matrix(result),
         "too_few": too_few_seeds(result),
+        "narrow": len(result["setting"]["seeds"]) < text.FEW_SEEDS,
         "agreement": _agreement(result),
         "figures": {picture.name: embedded(picture) for picture in pictures},
         "cost_name": COSTS[result["setting"]["fitness"]],
@@ -56,13 +58,13 @@ def _headline(result: Result) -> dict[str, str]:
         return {"name": best["label"], "kind": "unsure", "unit": "the only searcher"}
     if best["rank"][-1] == others[0]["rank"][-1]:
         return {"name": "A tie", "kind": "unsure", "unit": f"at the best mean rank, {best['rank'][-1]:.2f}"}
-    p_values = _p_values(result)
-    alike = sum(p_values[frozenset((best["label"], each["label"]))] >= text.LEVEL for each in others)
+    worse, alike, better = text.certainly_worse(result)
     unit = f"has the best mean rank, {best['rank'][-1]:.2f} (1: always best, {len(others) + 1}: always worst). "
-    if not alike:
+    if len(worse) == len(others):
         return {"name": best["label"], "kind": "sure", "unit": f"{unit}All others are significantly worse."}
-    which = f"{alike} of the {len(others)} others" if alike < len(others) else "every other searcher"
-    return {"name": best["label"], "kind": "unsure", "unit": f"{unit}Not sure: {which} may be as good."}
+    unsure = len(alike) + len(better)
+    which = f"{unsure} of the {len(others)} others" if unsure < len(others) else "every other searcher"
+    return {"name": f"{best['label']}?", "kind": "unsure", "unit": f"{unit}Not sure: {which} may be as good."}
 
 
 def _row(result: Result, each: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,7 +122,7 @@ def friedman(p: float | None) -> str:
     if p is None:
         return "Friedman's test needs three searchers, two seeds and results that differ, so it says nothing here."
     shown = "< 0.001" if p < 0.001 else f"= {p_value(p)}"
-    if p < text.LEVEL:
+    if p < LEVEL:
         return f"Friedman's test: the searchers are not all alike (p {shown})."
     return f"Friedman's test: the searchers may all be alike (p {shown}); do not read much into single pairs."
 
@@ -129,7 +131,7 @@ def too_few_seeds(result: Result) -> str:
     """Return a warning if no difference could have been significant on so few seeds, however large, else nothing."""
     seeds, pairs = len(result["setting"]["seeds"]), result["significance"]["pairs"]
     smallest = 2.0 ** (1 - seeds) * len(pairs)
-    if smallest < text.LEVEL or not pairs or any(pair["p"] < text.LEVEL for pair in pairs):
+    if smallest < LEVEL or not pairs or any(pair["p"] < LEVEL for pair in pairs):
         return ""
     return (
         f"With {plural(seeds, 'seed')} and {plural(len(pairs), 'pair')} of searchers, no difference could be "
@@ -147,9 +149,7 @@ def _matrix(result: Result) -> list[dict[str, Any]]:
     lines = []
     for label in labels:
         values = [p_values.get(frozenset((label, other))) for other in labels]
-        cells = [
-            {"p": NONE if p is None else p_value(p), "significant": p is not None and p < text.LEVEL} for p in values
-        ]
+        cells = [{"p": NONE if p is None else p_value(p), "significant": p is not None and p < LEVEL} for p in values]
         lines.append({"label": label, "cells": cells})
     return lines
 
@@ -158,9 +158,8 @@ def _agreement(result: Result) -> dict[str, Any] | None:
     values = result.get("agreement")
     if values is None:
         return None
-    ours, theirs = result["significance"]["ranks"], values["ranks"]
     lines = [
-        {"label": label, "here": f"{ours[label]:.2f}", "there": f"{theirs[label]:.2f}"}
-        for label in sorted(theirs, key=lambda label: ours[label])
+        {"label": label, "here": f"{here:.2f}", "there": f"{there:.2f}"}
+        for label, (here, there) in sorted(values["ranks"].items(), key=lambda each: each[1][0])
     ]
-    return {"with": values["with"], "agrees": values["agrees"], "told": text.agreement(values), "lines": lines}
+    return {"with": values["with"], "told": text.agreement(values), "lines": lines}

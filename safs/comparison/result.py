@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -171,8 +171,7 @@ def _describe(landscape: Landscape) -> dict[str, Any]:
 
 
 def _setting(config: Config, landscape: Landscape, runs: Sequence[Sequence[Run]]) -> dict[str, Any]:
-    steps = [step for each in runs for run in each for step in run.steps]
-    distinct = {(seed, step.assignment) for each in runs for seed, run in enumerate(each) for step in run.steps}
+    charged = [(seed, step) for each in runs for seed, run in enumerate(each) for step in run.steps if not step.free]
     return {
         "iterations": config.stage1.iterations,
         "epochs": config.stage1.epochs,
@@ -182,8 +181,8 @@ def _setting(config: Config, landscape: Landscape, runs: Sequence[Sequence[Run]]
         "pending": config.stage1.pending,
         "mode": mode(config.stage1.pending),
         "seeds": [run.seed for run in runs[0]],
-        "charged": sum(not step.free for step in steps),
-        "distinct": len(distinct),
+        "charged": len(charged),
+        "distinct": len({(seed, step.assignment) for seed, step in charged}),
         "best_of": "all assignments" if landscape.costs is not None else "the assignments evaluated with that seed",
     }
 
@@ -194,31 +193,3 @@ def _plain(values: Array) -> list[float | None]:
 
 def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
-
-
-def agreement(result: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return whether two comparisons rank the searchers that they share alike, or None if they share fewer than two.
-
-    Kendall's τ of the mean final ranks, and the pairs that differ significantly (5 %) in `other` but stand the other
-    way round in `result`.
-    """
-    from scipy.stats import kendalltau
-
-    ours, theirs = result["significance"]["ranks"], other["significance"]["ranks"]
-    shared = [label for label in ours if label in theirs]
-    if len(shared) < 2:
-        return None
-    tau = float(kendalltau([ours[label] for label in shared], [theirs[label] for label in shared]).statistic)
-    reversed_pairs = []
-    for pair in other["significance"]["pairs"]:
-        a, b = pair["searchers"]
-        if pair["p"] < 0.05 and a in shared and b in shared and (ours[a] - ours[b]) * (theirs[a] - theirs[b]) < 0:
-            reversed_pairs.append([a, b] if theirs[a] < theirs[b] else [b, a])
-    return {
-        "with": other["landscape"]["name"],
-        "seeds": len(other["setting"]["seeds"]),
-        "ranks": {label: theirs[label] for label in shared},
-        "tau": _finite(tau),
-        "reversed": reversed_pairs,
-        "agrees": not reversed_pairs,
-    }

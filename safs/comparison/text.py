@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from safs.comparison.significance import LEVEL
 from safs.report.text import NONE, plural
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-LEVEL = 0.05
-"""Below which corrected p-value two searchers are said to differ."""
+FEW_SEEDS = 10
+"""Below which a bootstrap band is too narrow."""
 
 
 def summary_table(result: Mapping[str, Any]) -> Table:
@@ -20,7 +21,9 @@ def summary_table(result: Mapping[str, Any]) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    explained = "> rs: probability of a better end than random search; to best: median evaluations (seeds that got there)"
+    explained = (
+        "> rs: probability of a better end than random search; to best: median evaluations (seeds that got there)"
+    )
     table = Table(caption=f"after {setting(result)}\n{explained}", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("Searcher", overflow="fold")
     for title in ("Cost", "Rank", "> rs", "To best 1 %", "To best 5 %", "Failed"):
@@ -49,61 +52,92 @@ def ranked(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def setting(result: Mapping[str, Any]) -> str:
-    """Return for example "20 evaluations of 3 epochs (60 epochs), 100 seeds"."""
+    """Return for example "20 evaluations of 3 epochs (60 epochs; 13 given, 39 epochs, to all), 100 seeds"."""
     values = result["setting"]
-    total = values["iterations"] * values["epochs"]
+    total = plural(values["iterations"] * values["epochs"], "epoch")
+    given = plural(values["given"] * values["epochs"], "epoch")
+    more = f"; {values['given']} given to all, {given}" if values["given"] else ""
     each = plural(values["epochs"], "epoch")
     seeds = plural(len(values["seeds"]), "seed")
-    return f"{plural(values['iterations'], 'evaluation')} of {each} ({plural(total, 'epoch')}), {seeds}"
+    return f"{plural(values['iterations'], 'evaluation')} of {each} ({total}{more}), {seeds}"
 
 
 def mode(result: Mapping[str, Any]) -> str:
-    """Return how many suggestions were pending, and what every searcher was given to start from."""
+    """Return how many suggestions were pending, what every searcher was given to start from, and what seeds vary."""
     values = result["setting"]
     if values["start"] == "uniform":
         start = f"the {values['given']} single operators everywhere, which cost nothing"
     else:
         start = "one random assignment, the same for all with a seed; it is the first of the evaluations"
-    return f"Mode: {values['mode']}. Start: {start}."
+    told = f"Mode: {values['mode']}. Start: {start}."
+    if result["landscape"]["kind"] == "table":
+        return f"{told} Seeds vary the searches; every assignment was trained once, with one seed."
+    return f"{told} Seeds vary the searches and the training; the pruned network is one."
 
 
 def charged(result: Mapping[str, Any]) -> str:
-    """Return what was spent, and how much of it was known already."""
+    """Return what was spent, and how much of it several searchers shared."""
     values = result["setting"]
     return (
-        f"{plural(values['charged'], 'evaluation')} were charged to the searchers; "
-        f"{plural(values['distinct'], 'different one')} had to be known: what several ask for with one seed is trained "
-        "once, and charged to each."
+        f"{plural(values['charged'], 'evaluation')} charged, {values['distinct']:,} of them different: what several "
+        "searchers ask for with one seed is trained once, and charged to each."
     )
 
 
 def conclusion(result: Mapping[str, Any]) -> str:
-    """Return which searcher is best and which others are not significantly worse."""
+    """Return which searcher has the best mean rank, and of which others that is certain."""
     if len(result["searchers"]) < 2:
         return "One searcher alone: nothing to compare it with."
-    best, *others = [each["label"] for each in ranked(result)]
-    p_values = {frozenset(pair["searchers"]): pair["p"] for pair in result["significance"]["pairs"]}
-    worse = [label for label in others if p_values[frozenset((best, label))] < LEVEL]
-    alike = [label for label in others if label not in worse]
-    seeds = plural(len(result["setting"]["seeds"]), "seed")
+    best = ranked(result)[0]["label"]
     tied = [each["label"] for each in ranked(result) if each["rank"][-1] == ranked(result)[0]["rank"][-1]]
     told = f"Best mean rank: {best}." if len(tied) == 1 else f"Tied for the best mean rank: {', '.join(tied)}."
+    worse, alike, better = certainly_worse(result)
     if worse:
         told += f" Significantly worse (Wilcoxon signed-rank, Holm's correction, 5 %): {', '.join(worse)}."
+    if better:
+        told += f" Better by the signed ranks, though not by mean rank: {', '.join(better)}."
     if alike:
-        told += f" Not told apart from {best} by {seeds}: {', '.join(alike)}."
+        told += f" Not told apart from {best} by {plural(len(result['setting']['seeds']), 'seed')}: {', '.join(alike)}."
     return told
+
+
+def certainly_worse(result: Mapping[str, Any]) -> tuple[list[str], list[str], list[str]]:
+    """Return who is significantly worse than the searcher of best mean rank, who is not told apart, who is better.
+
+    Where Friedman's test says that all may be alike, nobody is told apart.
+    """
+    best, *others = [each["label"] for each in ranked(result)]
+    pairs = {frozenset(pair["searchers"]): pair for pair in result["significance"]["pairs"]}
+    friedman = result["significance"]["friedman"]
+    found: tuple[list[str], list[str], list[str]] = ([], [], [])
+    for label in others:
+        pair = pairs[frozenset((best, label))]
+        certain = pair["p"] < LEVEL and (friedman is None or friedman < LEVEL)
+        found[1 if not certain else 0 if pair["better"] == best else 2].append(label)
+    return found
 
 
 def agreement(values: Mapping[str, Any]) -> str:
     """Return whether another comparison ranks the searchers alike."""
+    here, there = (plural(seeds, "seed") for seeds in values["seeds"])
     tau = NONE if values["tau"] is None else f"{values['tau']:.2f}".replace("-", "−")
-    told = f"{'Agrees' if values['agrees'] else 'Does not agree'} with {values['with']} ({values['seeds']} seeds): "
-    told += f"Kendall's τ of the mean ranks is {tau}"
-    if values["agrees"]:
-        return f"{told}; no pair that differs significantly there stands the other way round here."
-    pairs = "; ".join(f"{better} before {worse}" for better, worse in values["reversed"])
-    return f"{told}; there significantly, but here the other way round: {pairs}."
+    other = f"{values['with']} ({there}; {here} here)"
+    if values["verdict"] == "agrees":
+        told = f"Agrees with {other}: {plural(values['both'], 'pair')} significant in both, each the same way."
+    elif values["verdict"] == "contradicts":
+        pairs = "; ".join(f"{better} before {worse}" for better, worse in values["reversed"])
+        told = f"Contradicts {other}: significantly the other way round here: {pairs}."
+    else:
+        told = f"Neither confirms nor contradicts {other}: no pair is significant in both."
+    if values["certain"]:
+        told += f" Of {plural(values['certain'], 'pair')} significant there, {values['same']} stand the same way here"
+        told += f" by mean rank; Kendall's τ of the mean ranks is {tau}."
+    else:
+        told += f" Kendall's τ of the mean ranks is {tau}."
+    if values["settings"]:
+        differ = "; ".join(f"{name} {here} and {there}" for name, (here, there) in values["settings"].items())
+        told += f" The settings differ (here and there): {differ}."
+    return told
 
 
 def cost(final: Mapping[str, Any]) -> str:

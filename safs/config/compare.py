@@ -10,18 +10,20 @@ from safs.config.section import Plain, Section
 from searchers.registry import SEARCHERS, all_options
 from spaces.errors import lookup
 
+_LONGEST_LABEL = 60
+
 
 class ContestantConfig(Section):
     """One searcher with its options; in YAML its name alone is enough.
 
     Attributes:
         searcher, options: the algorithm and its own options, such as `history` of LAHC.
-        label: what it is called in results, by default "lahc" or "lahc (history 10)".
+        label: what it is called in results, by default "lahc" or "lahc (history 10)"; one printable line.
     """
 
     searcher: str
     options: Plain = Field(default_factory=dict)
-    label: Annotated[str, Field(min_length=1, max_length=60)] = ""
+    label: Annotated[str, Field(min_length=1, max_length=_LONGEST_LABEL)] = ""
 
     @model_validator(mode="before")
     @classmethod
@@ -32,7 +34,17 @@ class ContestantConfig(Section):
             return values
         options = values.get("options") or {}
         shown = ", ".join(f"{key} {value}" for key, value in options.items()) if isinstance(options, dict) else ""
-        return values | {"label": f"{values['searcher']} ({shown})"[:60] if shown else values["searcher"]}
+        label = f"{values['searcher']} ({shown})" if shown else values["searcher"]
+        if shown and (len(label) > _LONGEST_LABEL or not label.isprintable()):
+            raise ValueError("its options make no label of one short line; give it one, such as `label: mine`")
+        return values | {"label": label}
+
+    @field_validator("label")
+    @classmethod
+    def _printable_label(cls, label: str) -> str:
+        if not label.isprintable() or not label.strip():
+            raise ValueError("must be printable characters on one line")
+        return label
 
     @field_validator("searcher")
     @classmethod

@@ -59,7 +59,13 @@ def test_the_population_is_the_best_of_all_that_are_known():
     assert not population & set(SPACE.uniform())
 
 
-@pytest.mark.parametrize("options", [{"population": 1}, {"tournament": 0}, {"mutation": 1.5}, {"mutation": "often"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"population": 1}, {"population": 10**11}, {"tournament": 0}, {"tournament": 10**11}, {"mutation": 1.5},
+        {"mutation": "often"},
+    ],
+)  # fmt: skip
 def test_options_that_make_no_sense_are_refused(options):
     with pytest.raises(SafsError, match=next(iter(options))):
         GeneticAlgorithm(SPACE, 0, **options)

@@ -57,7 +57,6 @@ def test_acceptance_and_history_by_hand():
         (candidate,) = told(searcher, cost)
         accepted = cost is not None and cost == current
         assert own(searcher) == {
-            "starts": 1,
             "current": [list(candidate) if accepted else before, current],
             "history": history,
             "iteration": iteration,
@@ -74,9 +73,9 @@ def test_a_history_of_one_is_hill_climbing():
     assert current == [5.0, 5.0, 5.0, 4.0, 4.0]
 
 
-@pytest.mark.parametrize("history", [0, -1, 2.0, "3", None, True])
-def test_a_history_that_is_no_positive_integer_is_refused(history):
-    with pytest.raises(SafsError, match=f"'history' must be an integer of at least 1, but got {history!r}"):
+@pytest.mark.parametrize("history", [0, -1, 2.0, "3", None, True, 100_000_000_000])
+def test_a_history_that_is_no_positive_integer_or_too_long_is_refused(history):
+    with pytest.raises(SafsError, match=f"'history' must be an integer of at least 1 and at most .*got {history!r}"):
         LateAcceptanceHillClimbing(LARGE, 0, history=history)
 
 
@@ -84,7 +83,7 @@ def test_the_best_start_point_becomes_current_and_fills_the_history():
     start = LARGE.uniform()[:4]
     searcher = LateAcceptanceHillClimbing(LARGE, 0, start=start)
     assert told(searcher, 5.0, None, 3.0, 4.0) == start
-    assert own(searcher) == {"starts": 4, "current": [list(start[2]), 3.0], "history": [3.0] * 3, "iteration": 0}
+    assert own(searcher) == {"current": [list(start[2]), 3.0], "history": [3.0] * 3, "iteration": 0}
     (candidate,) = told(searcher, 9.0)
     assert differing(candidate, start[2]) <= 3
 
@@ -93,17 +92,42 @@ def test_where_every_start_point_fails_a_random_assignment_starts():
     start = LARGE.uniform()[:2]
     searcher = LateAcceptanceHillClimbing(LARGE, 0, start=start)
     asked = told(searcher, None, None, None, 6.0)
-    assert own(searcher) == {"starts": 4, "current": [list(asked[3]), 6.0], "history": [6.0] * 3, "iteration": 0}
+    assert own(searcher) == {"current": [list(asked[3]), 6.0], "history": [6.0] * 3, "iteration": 0}
     assert differing(asked[2], asked[3]) > 3
 
 
-def test_several_pending_at_the_beginning_are_all_starting_points():
+@pytest.mark.parametrize("start", [[], LARGE.uniform()[:1]])
+def test_before_the_first_outcome_the_starting_point_is_mutated(start):
+    for seed in range(10):
+        searcher = LateAcceptanceHillClimbing(LARGE, seed, start=start)
+        first, *others = [searcher.ask().assignment for _ in range(5)]
+        assert all(1 <= differing(candidate, first) <= 3 for candidate in others)
+        searcher.tell(2, Outcome(1.0))  # held back: the starting point's outcome comes first
+        assert own(searcher) == {"current": None, "history": [], "iteration": 0}
+        searcher.tell(0, Outcome(5.0))
+        searcher.tell(1, Outcome(6.0))
+        assert own(searcher) == {"current": [list(others[1]), 1.0], "history": [5.0, 1.0, 5.0], "iteration": 2}
+
+
+def test_where_the_starting_point_fails_the_first_candidate_that_succeeds_becomes_current():
     searcher = LateAcceptanceHillClimbing(LARGE, 0)
-    asked = [searcher.ask() for _ in range(3)]
-    for suggestion, cost in zip(asked, (5.0, 3.0, 4.0), strict=True):
-        searcher.tell(suggestion.id, Outcome(cost))
-    best = list(asked[1].assignment)
-    assert own(searcher) == {"starts": 3, "current": [best, 3.0], "history": [3.0] * 3, "iteration": 0}
+    asked = [searcher.ask().assignment for _ in range(4)]
+    for id, cost in ((0, None), (1, None), (2, 7.0)):
+        searcher.tell(id, Outcome(cost))
+    assert own(searcher) == {"current": [list(asked[2]), 7.0], "history": [7.0] * 3, "iteration": 0}
+    searcher.tell(3, Outcome(9.0))  # an iteration, and rejected
+    assert own(searcher) == {"current": [list(asked[2]), 7.0], "history": [7.0] * 3, "iteration": 1}
+
+
+def test_where_every_starting_point_failed_the_next_is_random_though_candidates_are_pending():
+    searcher = LateAcceptanceHillClimbing(LARGE, 0, start=LARGE.uniform()[:2])
+    asked = [searcher.ask().assignment for _ in range(3)]
+    assert differing(asked[2], asked[0]) <= 3
+    searcher.tell(0, Outcome(None))
+    second = searcher.ask().assignment
+    assert differing(second, asked[1]) <= 3
+    searcher.tell(1, Outcome(None))
+    assert min(differing(searcher.ask().assignment, known) for known in (*asked, second)) > 3
 
 
 def test_candidates_are_swap_and_change_mutations_of_the_current():

@@ -3,7 +3,7 @@ import pytest
 
 from searchers.base import Outcome
 from searchers.random_search import RandomSearch
-from searchers.surrogate import SurrogateSearch, _standardised
+from searchers.surrogate import CANDIDATES, SurrogateSearch, _standardised
 from searchers.testing import SearcherConformance
 from spaces.assignment import AssignmentSpace
 from spaces.errors import SafsError
@@ -96,12 +96,43 @@ def test_pending_suggestions_are_spread():
 
 
 def test_standardised_costs_keep_their_order():
-    costs = np.array([3.0, 1.0, 2.0, 1e30, 2.5])
+    costs = np.array([3.0, 1.0, 2.0, 50.0, 2.5])
     values = _standardised(costs)
     assert (np.argsort(values) == np.argsort(costs)).all()
     assert values.mean() == pytest.approx(0)
     assert values.std() == pytest.approx(1)
     assert _standardised(np.ones(4)).tolist() == [0] * 4
+
+
+def test_a_cost_that_explodes_takes_no_room_from_the_others():
+    values = _standardised(np.array([3.0, 1.0, 2.0, 2.5, 1e9, 1e30]))
+    assert values[4] == values[5]
+    assert values[0] - values[1] > 0.3  # of a variance of 1
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "costs",
+    [
+        [1e308, -1e308, 1.0],
+        [1.7e308, -1.7e308],
+        [0.0, 0.0, 0.0, 0.0, 1e300],  # no median deviation
+        [1e308, 0.0, 1e-9, 2e-9, 3e-9],  # a ratio beyond the greatest float
+    ],
+)
+def test_the_greatest_costs_of_all_are_standardised_too(costs):
+    values = _standardised(np.array(costs))
+    assert np.isfinite(values).all()
+    assert (np.argsort(values, kind="stable") == np.argsort(costs, kind="stable")).all()
+    assert values.std() == pytest.approx(1)
+
+
+def test_all_neighbours_of_the_best_are_compared_however_many():
+    space = AssignmentSpace([f"site{i}" for i in range(60)], [f"operator{i}" for i in range(20)])
+    searcher = SurrogateSearch(space, 0, initial=2)
+    start = searcher._coded([space.uniform()[0], space.uniform()[1]])
+    assert CANDIDATES < 60 * 20
+    assert len(searcher._moves(start[:1], start)) == 60 * 19
 
 
 @pytest.mark.parametrize("initial", [0, -1, 1.5, None, True])

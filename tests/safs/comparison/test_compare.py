@@ -8,6 +8,7 @@ import time
 import pytest
 
 from safs.comparison.compare import compare_live, compare_on_table, table_config
+from safs.comparison.reference import read_comparison
 from safs.config.schema import Config
 from safs.runner import Silent
 from searchers.registry import SEARCHERS
@@ -136,6 +137,9 @@ def test_the_number_pending_is_part_of_the_result(replay):
         ("stage1.operators=[relu]", "--set stage1.operators would change"),
         ("stage1={epochs: 2}", "--set stage1 would change"),
         ("seed=1", "--set seed would change"),
+        ("stage1.searcher=sa", "--set stage1.searcher would change .* or is not read by a comparison"),
+        ("stage1.options={history: 5}", "--set stage1.options would change"),
+        ("stage1.finalists=1", "--set stage1.finalists would change"),
         ("stage1.iteratons=3", "--set stage1.iteratons would change"),
         ("compare.seds=3", "did you mean 'seeds'"),
     ],
@@ -234,7 +238,7 @@ def test_the_command_replays_a_table_by_its_path_from_anywhere(table_file, tmp_p
     assert code == 0, err
     folder = tmp_path / "runs" / "compare-tiny"
     assert f"Page: {(folder / 'comparison.html').resolve()}" in out
-    assert "4 evaluations of 1 epoch (4 epochs), 5 seeds" in out
+    assert "4 evaluations of 1 epoch (4 epochs; 3 given to all, 3 epochs), 5 seeds" in out
     assert comparison(folder)["landscape"]["name"] == "tiny"
 
 
@@ -252,7 +256,7 @@ def test_a_reference_says_whether_the_two_agree(table_file, live, tmp_path, call
         "compare", "--table", table_file, *common, "--reference", live, "--run-dir", tmp_path / "run"
     )
     assert code == 0
-    assert "gree with lenet5 on digits (2 seeds): Kendall's τ" in out or "Agrees with lenet5 on digits (2 seeds)" in out
+    assert "lenet5 on digits (2 seeds; 5 seeds here): no pair is significant in both" in out
     assert comparison(tmp_path / "run")["agreement"]["with"] == "lenet5 on digits"
 
 
@@ -273,7 +277,12 @@ def test_a_reference_says_whether_the_two_agree(table_file, live, tmp_path, call
         (["TABLE", "--set", "compare.searchers=[{options: {}}]"], "searcher"),
         (["TABLE", "--set", "compare.searchers=[3]"], "compare.searchers"),
         (["TABLE", "--reference", "/absent"], "/absent/comparison.json cannot be read"),
+        (
+            ["TABLE", "--set", 'compare.searchers=[{searcher: rs, label: "a\\n\\nb"}]'],
+            "printable characters on one line",
+        ),
         (["--table", "absent.json"], "no table absent.json"),
+        (["--table", ""], "A table has a name"),
         ([], "either CONFIG, to train, or --table"),
         (["CONFIG", "--table", "x"], "either CONFIG, to train, or --table"),
         (["/absent.yaml"], "no config at /absent.yaml"),
@@ -306,3 +315,131 @@ def test_another_table_is_refused(table_file, tmp_path, call_safs, refused):
     other["costs"][0] += 1.0
     (tmp_path / "other.json").write_text(json.dumps(other))
     assert "begun with table" in refused("compare", "--table", tmp_path / "other.json", *flags, "--resume")
+
+
+@pytest.fixture
+def base(table_file, tmp_path, call_safs):
+    """A comparison on the small table, and the arguments that go on with it."""
+    arguments = ["compare", "--table", table_file, "--searchers", "rs", "--seeds", "2", "--run-dir", tmp_path / "base"]
+    assert call_safs(*arguments)[0] == 0
+    return tmp_path / "base", [*arguments, "--resume"]
+
+
+def test_a_refused_resume_rewrites_nothing(base, table_file, tmp_path, refused, snapshot, monkeypatch):
+    """Neither the config, whose section `compare` may change, nor leftovers; an upgrade is refused, too."""
+    folder, _ = base
+    other = json.loads(table_file.read_text())
+    other["costs"][0] += 1.0
+    (tmp_path / "other.json").write_text(json.dumps(other))
+    (folder / ".comparison.json.0123456789abcdef.tmp").write_text("")
+    before = snapshot(folder)
+    changed = ["--seeds", "7", "--searchers", "ga", "--run-dir", folder, "--resume"]
+    assert "begun with table" in refused("compare", "--table", tmp_path / "other.json", *changed)
+    with monkeypatch.context() as patch:
+        patch.setattr("safs.session.__version__", "99")
+        assert "begun with versions" in refused("compare", "--table", table_file, *changed)
+    assert snapshot(folder) == before
+
+
+@pytest.mark.parametrize("text", ["a: [", "- 1\n", "", "\x00"])
+def test_a_damaged_config_of_a_run_directory_is_refused(text, base, refused, snapshot):
+    folder, again = base
+    (folder / "config.yaml").write_text(text)
+    before = snapshot(folder)
+    assert f"{folder / 'config.yaml'} is damaged" in refused(*again)
+    assert snapshot(folder) == before
+
+
+def test_true_is_no_1_in_a_recorded_config(base, refused, call_safs):
+    folder, again = base
+    text = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(text.replace("schema: 1", "schema: true"))
+    code, _, err = call_safs(*again)
+    assert code == 2
+    assert "- there, + now):\n-schema: true\n+schema: 1" in err
+
+
+REFERENCE = {
+    "landscape": {"name": "t"},
+    "setting": {"seeds": [0], "iterations": 2, "epochs": 1, "start": "random", "pending": 1},
+    "searchers": [
+        {"label": name, "searcher": name, "options": {}, "rank": [1.5, 1.5], "runs": [{"incumbent": [None, 2.0]}]}
+        for name in ("lahc", "rs")
+    ],
+    "significance": {
+        "ranks": {"lahc": 1.5, "rs": 1.5},
+        "pairs": [{"searchers": ["lahc", "rs"], "p": 1, "better": None}],
+    },
+}
+
+
+def changed(path, value):
+    """Return the text of a reference in which one value is another."""
+    content = json.loads(json.dumps(REFERENCE))
+    *outer, last = path
+    part = content
+    for key in outer:
+        part = part[key]
+    part[last] = value
+    return json.dumps(content)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        "[" * 10**5,
+        "9" * 5000,
+        *(changed([key], {}) for key in REFERENCE),
+        changed(["landscape", "name"], 3),
+        changed(["landscape", "name"], "\ud800"),
+        changed(["setting", "seeds"], 3),
+        changed(["setting", "seeds"], [0, 1]),
+        changed(["setting", "iterations"], True),
+        changed(["setting", "start"], None),
+        changed(["setting", "pending"], 0),
+        changed(["searchers", 0], "lahc"),
+        changed(["searchers", 0, "label"], "rs"),
+        changed(["searchers", 0, "label"], ["lahc"]),
+        changed(["searchers", 0, "options"], []),
+        changed(["searchers", 0, "rank"], []),
+        changed(["searchers", 0, "rank", 1], float("nan")),
+        changed(["searchers", 0, "rank", 1], 10**400),
+        changed(["searchers", 0, "runs"], []),
+        changed(["searchers", 0, "runs", 0, "incumbent"], []),
+        changed(["searchers", 0, "runs", 0, "incumbent", 1], "low"),
+        changed(["significance", "ranks"], []),
+        changed(["significance", "ranks"], {"lahc": 1.0}),
+        changed(["significance", "ranks", "lahc"], "first"),
+        changed(["significance", "pairs", 0], {}),
+        changed(["significance", "pairs", 0, "searchers"], ["lahc"]),
+        changed(["significance", "pairs", 0, "searchers"], ["lahc", "absent"]),
+        changed(["significance", "pairs", 0, "p"], float("inf")),
+        changed(["significance", "pairs", 0, "better"], 1),
+    ],
+    ids=lambda text: text[:20] if len(text) < 100 else None,
+)
+def test_a_damaged_reference_is_refused_before_anything_is_made(text, table_file, tmp_path, refused):
+    (tmp_path / "comparison.json").write_text(text)
+    error = refused("compare", "--table", table_file, "--reference", tmp_path, "--run-dir", tmp_path / "run")
+    assert f"{tmp_path / 'comparison.json'} is no comparison, or damaged" in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_whole_reference_is_read(tmp_path):
+    (tmp_path / "comparison.json").write_text(json.dumps(REFERENCE))
+    assert read_comparison(tmp_path) == REFERENCE
+
+
+def test_people_are_told_what_is_wrong_with_the_network(tiny_values, tmp_path):
+    told = []
+
+    class Listener(Silent):
+        def warning(self, text):
+            told.append(text)
+
+    values = tiny_values(prune={"ratio": 0.999}, stage1={"iterations": 1}, compare={"searchers": ["rs"], "seeds": 1})
+    compare_live(Config.from_mapping(values), tmp_path / "run", Listener(), resume=False)
+    assert any("signal is cut" in text or "have a path" in text for text in told)

@@ -35,6 +35,13 @@ def test_the_band_holds_the_mean_and_is_as_wide_as_its_error():
     assert (again[1] == high).all()
 
 
+@pytest.mark.parametrize(("seeds", "least"), [(5, 0.85), (10, 0.91), (30, 0.92)])
+def test_the_band_holds_the_true_mean_about_as_often_as_it_says(seeds, least):
+    rng = np.random.default_rng(1)
+    bands = [measures.band(rng.normal(size=(seeds, 1)), 0) for _ in range(400)]
+    assert least <= np.mean([low[0] <= 0 <= high[0] for low, high in bands]) <= 0.99
+
+
 def test_the_band_of_one_seed_is_its_curve_and_none_where_nothing_succeeded():
     low, high = measures.band(np.array([[INF, 3.0, 2.0]]), 0)
     assert math.isnan(low[0])

@@ -4,8 +4,9 @@ import math
 
 import pytest
 
+from safs.comparison.agreement import agreement
 from safs.comparison.contest import Run, Step
-from safs.comparison.result import Landscape, agreement, evaluate_contest
+from safs.comparison.result import Landscape, evaluate_contest
 from safs.comparison.text import conclusion, failures, summary_lines
 from safs.config.schema import Config
 from safs.outcome import Reason
@@ -78,23 +79,65 @@ def test_nothing_is_concluded_from_one_searcher_or_from_noise(evaluated):
     assert "Significantly worse" not in conclusion(alike)
 
 
-def clearly(better, worse, evaluated):
-    """A comparison of 12 seeds in which one searcher is significantly better."""
-    runs = {better: [[1.0 + seed / 100] for seed in range(12)], worse: [[2.0 + seed / 100] for seed in range(12)]}
+def clearly(better, worse, evaluated, seeds=12):
+    """A comparison in which one searcher is better with every seed; with six seeds and more, significantly."""
+    runs = {better: [[1.0 + seed / 100] for seed in range(seeds)], worse: [[2.0 + seed / 100] for seed in range(seeds)]}
     return evaluated({label: runs[label] for label in sorted(runs)}, iterations=1)
 
 
-def test_agreement_is_broken_by_a_significant_pair_that_is_reversed(evaluated):
+def test_a_searcher_that_wins_often_but_loses_more_is_not_called_better(evaluated):
+    """Mean ranks favour lahc, signed ranks rs."""
+    often = [[1.0 - seed / 10_000] for seed in range(60)] + [[1.2 + seed / 1000] for seed in range(40)]
+    result = evaluated({"lahc": often, "rs": [[1.001]] * 60 + [[1.0]] * 40}, iterations=1)
+    (pair,) = result["significance"]["pairs"]
+    assert result["significance"]["ranks"]["lahc"] < result["significance"]["ranks"]["rs"]
+    assert pair["better"] == "rs"
+    assert pair["p"] < 0.05
+    assert "Significantly worse" not in conclusion(result)
+    assert "Better by the signed ranks, though not by mean rank: rs" in conclusion(result)
+
+
+def test_nothing_is_called_worse_where_friedmans_test_finds_no_difference(evaluated):
+    result = clearly("lahc", "rs", evaluated)
+    result["significance"]["friedman"] = 0.2
+    assert "Significantly worse" not in conclusion(result)
+    assert "Not told apart from lahc by 12 seeds: rs" in conclusion(result)
+
+
+def test_two_comparisons_agree_or_contradict_only_where_both_are_sure(evaluated):
     ours, theirs = clearly("lahc", "rs", evaluated), clearly("rs", "lahc", evaluated)
     assert "Significantly worse (Wilcoxon signed-rank, Holm's correction, 5 %): rs." in conclusion(ours)
-    same = agreement(ours, ours)
-    assert (same["tau"], same["reversed"], same["agrees"]) == (pytest.approx(1.0), [], True)
-    other = agreement(ours, theirs)
-    assert (other["tau"], other["reversed"], other["agrees"]) == (pytest.approx(-1.0), [["rs", "lahc"]], False)
+    same, other = agreement(ours, ours), agreement(ours, theirs)
+    assert (same["verdict"], same["tau"], same["both"], same["same"]) == ("agrees", pytest.approx(1.0), 1, 1)
+    assert (other["verdict"], other["tau"], other["same"]) == ("contradicts", pytest.approx(-1.0), 0)
     lines = summary_lines(ours | {"agreement": other})
-    assert "Does not agree with made up (12 seeds)" in lines[-1]
-    assert "rs before lahc" in lines[-1]
+    assert lines[-1].startswith(
+        "Contradicts made up (12 seeds; 12 seeds here): significantly the other way round here: rs"
+    )
 
 
-def test_agreement_needs_two_searchers_in_common(evaluated):
-    assert agreement(evaluated({"lahc": [[1.0]], "rs": [[2.0]]}), evaluated({"sa": [[1.0]], "rs": [[1.0]]})) is None
+@pytest.mark.parametrize("few_here", [True, False])
+def test_few_seeds_neither_confirm_nor_contradict(few_here, evaluated):
+    few, many = clearly("lahc", "rs", evaluated, seeds=3), clearly("rs", "lahc", evaluated)
+    found = agreement(few, many) if few_here else agreement(many, few)
+    assert (found["verdict"], found["tau"]) == ("cannot tell", pytest.approx(-1.0))
+    assert found["certain"] == few_here
+    assert "Neither confirms nor contradicts" in summary_lines(few | {"agreement": found})[-1]
+
+
+def test_agreement_is_of_the_same_searchers_ranked_among_themselves(evaluated):
+    runs = {"lahc": [[1.0]] * 6, "rs": [[3.0]] * 6, "sa": [[2.0]] * 6}
+    found = agreement(evaluated(runs, iterations=1), clearly("lahc", "rs", evaluated))
+    assert found["ranks"] == {"lahc": [1.0, 1.0], "rs": [2.0, 2.0]}
+    assert found["settings"] == {}
+    assert agreement(evaluated({"lahc": [[1.0]]}), evaluated({"sa": [[1.0]], "rs": [[1.0]]})) is None
+
+
+def test_other_options_are_another_searcher_and_other_settings_are_told(evaluated):
+    ours, theirs = clearly("lahc", "rs", evaluated), clearly("lahc", "rs", evaluated)
+    theirs["setting"]["iterations"] = 7
+    found = agreement(ours, theirs)
+    assert found["settings"] == {"iterations": [1, 7]}
+    assert "The settings differ (here and there): iterations 1 and 7." in summary_lines(ours | {"agreement": found})[-1]
+    theirs["searchers"][0]["options"] = {"history": 50}
+    assert agreement(ours, theirs) is None

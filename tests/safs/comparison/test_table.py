@@ -2,10 +2,11 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 
-from safs.comparison.table import Table, find_table, read_table, shipped_tables
+from safs.comparison.table import Table, check_writable, find_table, read_table, shipped_tables
 from safs.config.schema import Config
 from safs.outcome import Reason, Status
 from spaces.assignment import AssignmentSpace
@@ -17,7 +18,8 @@ OUTCOMES = (1.5, Reason.NAN, 0.1 + 0.2, 3.0, 2.0, 1e-300, 7, Reason.ERROR, 1.0)
 
 @pytest.fixture
 def table(tiny_values):
-    return Table(SPACE, OUTCOMES, Config.from_mapping(tiny_values()).model_dump(mode="json", by_alias=True), {"a": {}})
+    config = Config.from_mapping(tiny_values(stage1={"operators": ["relu", "srs", "elu"]}))
+    return Table(SPACE, OUTCOMES, config.model_dump(mode="json", by_alias=True), {"a": {}})
 
 
 def test_costs_and_failures_stand_by_assignment(table):
@@ -64,6 +66,15 @@ def test_a_table_of_failures_is_refused():
         ({"sites": [f"s{i}" for i in range(10**5)]}, "at most 65536"),
         ({"operators": []}, "at least one operator"),
         ({"config": 3}, "damaged"),
+        ({"schema": True}, "no table of schema 1"),
+        ({"costs": [10**400] * 9}, "finite number of at most 1e"),
+        ({"costs": [-2e100] * 9}, "finite number of at most 1e"),
+        ({"costs": {}}, "`costs` is no list"),
+        ({"sites": ["first", "\ud800"]}, "`sites` is no list of names"),
+        ({"sites": ["first", "a\nb"]}, "`sites` is no list of names"),
+        ({"made_with": {"device": "\ud800"}}, "surrogates not allowed"),
+        ({"config": {"model": "lenet5"}}, "Config key 'model'"),
+        ({"operators": ["relu", "elu", "srs"]}, "not those of its config"),
     ],
     ids=str,
 )
@@ -71,8 +82,9 @@ def test_a_damaged_file_is_refused(change, message, table, tmp_path):
     path = tmp_path / "table.json"
     table.write(path)
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(SafsError, match=message):
+    with pytest.raises(SafsError, match=message) as refused:
         read_table(path)
+    assert str(refused.value).isprintable()
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\xfe", b"[" * 10**5])
@@ -88,6 +100,29 @@ def test_a_folder_and_an_absent_file_are_refused(tmp_path):
         read_table(tmp_path)
     with pytest.raises(SafsError, match=r"no table .*known: .*or a file"):
         find_table("absent")
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", "\udcff"])
+def test_a_name_that_is_none_is_refused(name):
+    with pytest.raises(SafsError, match="A table has a name of printable characters") as refused:
+        find_table(name)
+    assert str(refused.value).isprintable()
+
+
+def test_only_a_new_file_or_a_table_is_written(table, tmp_path, snapshot):
+    table.write(tmp_path / "table.json")
+    (tmp_path / "note.txt").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    before = snapshot(tmp_path)
+    for name in ("table.json", "new.json", "deeper/still/new.json"):
+        check_writable(tmp_path / name)
+    for name in ("note.txt", "folder"):
+        with pytest.raises(SafsError, match="exists already, is no table"):
+            check_writable(tmp_path / name)
+    for path in (tmp_path / "note.txt" / "new.json", "/proc/new.json"):
+        with pytest.raises(SafsError, match="cannot be written in"):
+            check_writable(Path(path))
+    assert snapshot(tmp_path) == before
 
 
 @pytest.mark.parametrize("name", shipped_tables())

@@ -6,7 +6,9 @@ import time
 import pytest
 
 from safs.comparison.table import read_table
+from safs.comparison.tabulate import tabulate
 from safs.config.schema import Config
+from safs.runner import Silent
 from spaces.operators import OPERATORS
 
 
@@ -90,3 +92,39 @@ def test_a_study_is_no_table(finished, refused, snapshot):
     error = refused("tabulate", finished / "config.yaml", "--run-dir", finished, "--resume")
     assert "begun with purpose study, but now finds table" in error
     assert snapshot(finished) == before
+
+
+def test_a_refused_resume_rewrites_nothing(finished, refused, snapshot):
+    """Not even the config, of which another section `compare` would be written."""
+    config, before = finished / "config.yaml", snapshot(finished)
+    error = refused("tabulate", config, "--set", "compare.seeds=7", "--run-dir", finished, "--resume")
+    assert "begun with purpose study" in error
+    assert snapshot(finished) == before
+
+
+def test_a_file_that_is_no_table_is_refused_before_anything_is_trained(small, tmp_path, refused):
+    (tmp_path / "note.txt").write_text("mine")
+    error = refused(*small, "--run-dir", tmp_path / "run", "--out", tmp_path / "note.txt")
+    assert "exists already, is no table" in error
+    assert not (tmp_path / "run").exists()
+    assert (tmp_path / "note.txt").read_text() == "mine"
+
+
+def test_a_table_in_place_of_the_run_directorys_journal_is_refused(small, tmp_path, call_safs, records):
+    folder = tmp_path / "run"
+    code, _, err = call_safs(*small, "--run-dir", folder, "--out", folder / "journal.jsonl")
+    assert code == 2
+    assert "exists already, is no table" in err.splitlines()[-1]
+    assert len(trials(records, folder)) == 16
+
+
+def test_people_are_told_what_is_wrong_with_the_network(tiny_values, tmp_path):
+    told = []
+
+    class Listener(Silent):
+        def warning(self, text):
+            told.append(text)
+
+    values = tiny_values(prune={"ratio": 0.999}, stage1={"operators": ["relu"]})
+    tabulate(Config.from_mapping(values), tmp_path / "run", Listener(), resume=False)
+    assert any("signal is cut" in text or "have a path" in text for text in told)

@@ -1,0 +1,107 @@
+"""A comparison that another one is held against: read as a whole before anything is run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from spaces.errors import SafsError, brief
+
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+_Count = Annotated[int, Field(ge=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+
+class _Landscape(_Part):
+    name: str
+
+
+class _Setting(_Part):
+    seeds: Annotated[list[int], Field(min_length=1)]
+    iterations: _Count
+    epochs: _Count
+    start: str
+    pending: _Count
+
+
+class _Run(_Part):
+    incumbent: Annotated[list[_Finite | None], Field(min_length=1)]
+
+
+class _Searcher(_Part):
+    label: str
+    searcher: str
+    options: dict[str, Any]
+    rank: Annotated[list[_Finite], Field(min_length=1)]
+    runs: list[_Run]
+
+
+class _Pair(_Part):
+    searchers: Annotated[list[str], Field(min_length=2, max_length=2)]
+    p: _Finite
+    better: str | None
+
+
+class _Significance(_Part):
+    ranks: dict[str, _Finite]
+    pairs: list[_Pair]
+
+
+class _Comparison(_Part):
+    """What `agreement` and the sentences about it read of another comparison."""
+
+    landscape: _Landscape
+    setting: _Setting
+    searchers: Annotated[list[_Searcher], Field(min_length=1)]
+    significance: _Significance
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> _Comparison:
+        labels = [each.label for each in self.searchers]
+        if len(set(labels)) < len(labels):
+            raise ValueError("a label stands there twice")
+        if any(len(each.runs) != len(self.setting.seeds) for each in self.searchers):
+            raise ValueError("a searcher has another number of runs than there are seeds")
+        if any(not set(pair.searchers) <= set(labels) for pair in self.significance.pairs):
+            raise ValueError("a pair is of searchers that are not there")
+        if self.significance.ranks.keys() != set(labels):
+            raise ValueError("the mean ranks are of other searchers")
+        return self
+
+
+def read_comparison(folder: Path) -> dict[str, Any]:
+    """Return the comparison in a run directory.
+
+    Raises:
+        SafsError: if there is none, or it is damaged.
+    """
+    path = folder / "comparison.json"
+    try:
+        content = path.read_bytes()
+        _Comparison.model_validate_json(content)
+        result: dict[str, Any] = json.loads(content)
+    except OSError as error:
+        raise SafsError(f"{path} cannot be read ({error.strerror}); give the run directory of a comparison.") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise SafsError(_damaged(path, f"{_place(first['loc'])}{first['msg'].removeprefix('Value error, ')}")) from None
+    except (ValueError, RecursionError) as error:
+        raise SafsError(_damaged(path, brief(error))) from None
+    return result
+
+
+def _place(location: Sequence[int | str]) -> str:
+    """Return for example "`setting.seeds.0`: ", as it may be printed."""
+    path = ".".join(str(part) for part in location)
+    return f"`{brief(ValueError(path))}`: " if path else ""
+
+
+def _damaged(path: Path, what: str) -> str:
+    return f"{path} is no comparison, or damaged ({what}); `safs compare --resume` writes it anew."

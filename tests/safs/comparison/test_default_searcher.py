@@ -1,0 +1,36 @@
+"""What the default searcher was chosen for, on the shipped table: only a better one may take its place."""
+
+import numpy as np
+import pytest
+
+from safs.comparison import measures
+from safs.comparison.table import find_table
+from safs.config.schema import Stage1Config
+from safs.search import search
+from searchers.registry import make_searcher
+
+SEEDS = 25
+
+
+@pytest.fixture(scope="module")
+def reach():
+    """Returns the median number of evaluations to the best 1 %, from the single operators or a random assignment."""
+    table = find_table("lenet5-digits")
+    threshold = sorted(table.costs)[len(table.costs) // 100 - 1]
+
+    def median(name, start, budget):
+        curves = []
+        for seed in range(SEEDS):
+            known = table.space.uniform() if start == "uniform" else []
+            searcher = make_searcher(name, table.space, seed, start=known)
+            evaluations = search(searcher, table, budget=budget, pending=1, known=known)
+            curves.append(measures.incumbents([each.outcome.cost for each in evaluations if not each.free], budget))
+        never = np.full(SEEDS, np.inf)
+        return np.median(measures.evaluations_to_reach(np.array(curves), np.full(SEEDS, threshold), never))
+
+    return median
+
+
+@pytest.mark.parametrize("start", ["uniform", "random"])
+def test_it_needs_at_most_half_of_random_searchs_evaluations_for_the_best_percent(start, reach):
+    assert 2 * reach(Stage1Config().searcher, start, 40) <= reach("rs", start, 200)
