@@ -102,6 +102,10 @@ def read_summary(folder: Path) -> dict[str, Any]:
     try:
         summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
+        if (folder / "comparison.json").exists():
+            raise SafsError(
+                f"{folder} holds a comparison of searchers, not a study; see comparison.html there."
+            ) from None
         raise SafsError(f"There is no {path}: the study has not ended; `safs run --resume` ends it.") from None
     except OSError as error:
         raise SafsError(f"{path} cannot be read ({error.strerror}); give the run directory of a study.") from None

@@ -443,3 +443,11 @@ def test_people_are_told_what_is_wrong_with_the_network(tiny_values, tmp_path):
     values = tiny_values(prune={"ratio": 0.999}, stage1={"iterations": 1}, compare={"searchers": ["rs"], "seeds": 1})
     compare_live(Config.from_mapping(values), tmp_path / "run", Listener(), resume=False)
     assert any("signal is cut" in text or "have a path" in text for text in told)
+
+
+def test_a_comparison_is_no_study_to_report_or_resume(live, refused, snapshot):
+    before = snapshot(live)
+    assert "holds a comparison of searchers" in refused("report", live)
+    error = refused("run", live / "config.yaml", "--run-dir", live, "--resume")
+    assert "begun with purpose comparison, but now finds study" in error
+    assert snapshot(live) == before
