@@ -238,7 +238,7 @@ def test_the_command_replays_a_table_by_its_path_from_anywhere(table_file, tmp_p
     assert code == 0, err
     folder = tmp_path / "runs" / "compare-tiny"
     assert f"Page: {(folder / 'comparison.html').resolve()}" in out
-    assert "4 evaluations of 1 epoch (4 epochs; 3 given to all, 3 epochs), 5 seeds" in out
+    assert "4 evaluations of 1 epoch (4 epochs; 3 given to all, 3 epochs), 5 seeds" in " ".join(out.split())
     assert comparison(folder)["landscape"]["name"] == "tiny"
 
 
@@ -447,7 +447,7 @@ def test_people_are_told_what_is_wrong_with_the_network(tiny_values, tmp_path):
 
 def test_a_comparison_is_no_study_to_report_or_resume(live, refused, snapshot):
     before = snapshot(live)
-    assert "holds a comparison of searchers" in refused("report", live)
+    assert "holds a comparison of searchers, no study" in refused("report", live)
     error = refused("run", live / "config.yaml", "--run-dir", live, "--resume")
     assert "begun with purpose comparison, but now finds study" in error
     assert snapshot(live) == before
