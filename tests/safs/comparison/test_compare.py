@@ -447,7 +447,7 @@ def test_people_are_told_what_is_wrong_with_the_network(tiny_values, tmp_path):
 
 def test_a_comparison_is_no_study_to_report_or_resume(live, refused, snapshot):
     before = snapshot(live)
-    assert "holds a comparison of searchers, no study" in refused("report", live)
+    assert "holds a comparison of searchers, not a study" in refused("report", live)
     error = refused("run", live / "config.yaml", "--run-dir", live, "--resume")
     assert "begun with purpose comparison, but now finds study" in error
     assert snapshot(live) == before
