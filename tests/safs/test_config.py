@@ -186,7 +186,10 @@ def test_an_unknown_key_of_data_is_named(tiny_values):
         ({"stage1": {"operators": ["relu", "geluu"]}}, "Unknown operator 'geluu'. Did you mean 'gelu'?"),
         ({"stage1": {"searcher": "lach"}}, "Unknown searcher 'lach'. Did you mean 'lahc'?"),
         ({"stage1": {"options": {"histroy": 3}}}, "has no option 'histroy'; known: history. Did you mean 'history'?"),
-        ({"stage1": {"options": {"history": 0}}}, "'history' must be an integer of at least 1 and at most 1000000, but got 0"),
+        (
+            {"stage1": {"options": {"history": 0}}},
+            "'history' must be an integer of at least 1 and at most 1000000, but got 0",
+        ),
         ({"stage1": {"searcher": "rs", "options": {"history": 3}}}, "'rs' has no option 'history'"),
         ({"train": {"optimizer": "adma"}}, "Unknown optimizer 'adma'. Did you mean 'adam'?"),
         ({"model": {"pretrain": {"schedule": "cosin"}}}, "Unknown schedule 'cosin'. Did you mean 'cosine'?"),
