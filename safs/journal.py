@@ -31,7 +31,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         existed = path.exists()
-        self._path = path
+        self.path = path
         # Unbuffered: what an append could not write must not be written later, when the file is closed.
         self._file = path.open("a+b", buffering=0)
         try:
@@ -76,7 +76,7 @@ class Journal:
         except OSError as error:
             with contextlib.suppress(OSError):  # a torn last line is dropped at the next opening
                 self._file.truncate(end)
-            raise StorageError(self._path, error) from error
+            raise StorageError(self.path, error) from error
         self.records.append(dict(record))
 
     def _read(self) -> list[dict[str, Any]]:
@@ -91,7 +91,7 @@ class Journal:
             record = _parse(line)
             if record is None:
                 raise SafsError(
-                    f"Line {number} of {self._path} is damaged, and it is not a torn last one: something else wrote "
+                    f"Line {number} of {self.path} is damaged, and it is not a torn last one: something else wrote "
                     "to it. Restore the file, or start anew in another run directory."
                 )
             records.append(record)

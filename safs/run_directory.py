@@ -41,7 +41,7 @@ def open_run_directory(
     text = config.to_yaml()
     _check(folder, text, resume)
     folder.mkdir(parents=True, exist_ok=True)
-    journal = Journal(journal_path(folder))
+    journal = Journal(folder / _JOURNAL)
     try:
         _check(folder, text, resume)  # again: another process may have begun here before this one held the journal
         begun = _check_inputs(journal, inputs or {})
@@ -113,11 +113,6 @@ def _holds_nothing(path: Path) -> bool:
 def _difference(recorded: str, now: str) -> str:
     lines = difflib.unified_diff(recorded.splitlines(), now.splitlines(), lineterm="", n=1)
     return "\n".join(line for line in lines if not line.startswith(("---", "+++", "@@")))
-
-
-def journal_path(folder: Path) -> Path:
-    """Return where the journal of a run directory lies."""
-    return folder / _JOURNAL
 
 
 def log_path(folder: Path, spec: TrialSpec) -> Path:

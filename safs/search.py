@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
+
+import numpy as np
 
 from safs.outcome import TrialOutcome
 from safs.runner import Runner
 from safs.spec import TrialSpec
 from searchers.base import ExhaustedError, Outcome, Searcher, Suggestion
-from spaces.assignment import Assignment
+from spaces.assignment import Assignment, AssignmentSpace
+
+_START_STREAM = 0x57A127
+"""Sets the random starting assignments apart from what searchers of the same seed draw."""
 
 
 class Evaluator(Protocol):
@@ -54,6 +59,13 @@ class Evaluation:
     assignment: Assignment
     outcome: TrialOutcome
     free: bool
+
+
+def starting_points(start: Literal["uniform", "random"], space: AssignmentSpace, seed: int) -> list[Assignment]:
+    """Return what every searcher starts from with a seed: the single operators everywhere, or a random assignment."""
+    if start == "uniform":
+        return space.uniform()
+    return [space.sample(np.random.default_rng([_START_STREAM, seed]))]
 
 
 def search(

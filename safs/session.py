@@ -102,13 +102,14 @@ def versions() -> dict[str, str | None]:
     return {"safs": __version__} | {name: _version(name) for name in _DECIDING}
 
 
-def show_warnings(config: Config, prepared: Prepared, observer: Observer) -> None:
-    """Tell an observer what people should know of a prepared network or its mask."""
+def announce(config: Config, prepared: Prepared, observer: Observer) -> dict[str, Any]:
+    """Tell an observer what people should know of a prepared network or its mask, and return its description."""
     problem = prepared.problem
     shape = problem.data.shape
     described = describe(config.model.name, problem.model, problem.sites, problem.mask, shape, prepared.loaded)
     for warning in described["warnings"]:
         observer.warning(warning)
+    return described
 
 
 def _version(package: str) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 from safetensors.torch import load_file, save
 
 from safs.config.schema import Config
-from safs.describe import dense_flops, describe
+from safs.describe import dense_flops
 from safs.export import write_best
 from safs.files import to_json, write_atomically
 from safs.journal import Journal
@@ -20,7 +20,7 @@ from safs.pipeline.stage1 import NoValidTrialError, search_operators
 from safs.pipeline.stage2 import tune
 from safs.report.page import write_report
 from safs.runner import Observer, Runner, Silent, network_path
-from safs.session import open_session
+from safs.session import announce, open_session
 from safs.spec import TrialSpec
 from safs.summary import summarise
 from safs.surgery import read_choices
@@ -61,14 +61,11 @@ class Study:
 
     def _search(self, prepared: Prepared, runner: Runner, journal: Journal) -> dict[str, Any]:
         config, problem = self.config, prepared.problem
-        shape = problem.data.shape
-        described = describe(config.model.name, problem.model, problem.sites, problem.mask, shape, prepared.loaded)
-        described["flops"] = dense_flops(problem.model, shape)
+        described = announce(config, prepared, self._observer)
+        described["flops"] = dense_flops(problem.model, problem.data.shape)
         described["data"] = problem.data.describe()
         if not any(record["kind"] == "problem" for record in journal.records):
             journal.append({"kind": "problem", **described})
-        for warning in described["warnings"]:
-            self._observer.warning(warning)
         if config.model.pretrain is not None and prepared.dense is not None:
             write_atomically(
                 self.folder / "dense.safetensors",

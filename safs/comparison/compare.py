@@ -22,7 +22,8 @@ from safs.pipeline.stage1 import stage1_spec
 from safs.run_directory import open_run_directory
 from safs.runner import Observer
 from safs.search import TrialEvaluator
-from safs.session import open_session, show_warnings, versions
+from safs.session import announce, open_session, versions
+from safs.spec import TrialSpec
 from safs.storage import storing
 from spaces.assignment import Assignment, AssignmentSpace
 from spaces.errors import SafsError
@@ -49,19 +50,18 @@ def compare_live(
     with open_session(config, folder, observer, resume=resume, purpose="comparison") as session:
         problem = session.prepared.problem
         space = AssignmentSpace(problem.sites.names, config.stage1.operators)
-        show_warnings(config, session.prepared, observer)
+        announce(config, session.prepared, observer)
         held = capped(config, space)
 
         def evaluator(seed: int) -> TrialEvaluator:
-            seeded = partial(_with_seed, config, seed)
-            return TrialEvaluator(session.runner, "compare", seeded)
+            return TrialEvaluator(session.runner, "compare", partial(_with_seed, config, seed))
 
-        contest = hold_contest(held, space, evaluator, session.journal, folder, observer)
+        contest = hold_contest(held, space, evaluator, session.journal, observer)
         name = f"{config.model.name} on {config.data.name}"
         return _write(folder, evaluate_contest(held, Landscape(name, space, None), contest), reference)
 
 
-def _with_seed(config: Config, seed: int, assignment: Assignment) -> Any:
+def _with_seed(config: Config, seed: int, assignment: Assignment) -> TrialSpec:
     return replace(stage1_spec(config, assignment), study_seed=seed)
 
 
@@ -90,7 +90,7 @@ def compare_on_table(
     held = capped(config, table.space)
     inputs = {"purpose": "comparison", "table": _digest(table), "versions": versions()}
     with storing(folder), open_run_directory(folder, config, resume=resume, inputs=inputs) as journal:
-        contest = hold_contest(held, table.space, lambda seed: table, journal, folder, observer)
+        contest = hold_contest(held, table.space, lambda seed: table, journal, observer)
         return _write(folder, evaluate_contest(held, Landscape(name, table.space, table.costs), contest), reference)
 
 

@@ -6,35 +6,18 @@ import json
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from safs.config.compare import ContestantConfig
 from safs.config.schema import Config
 from safs.journal import Journal
-from safs.outcome import Reason
-from safs.run_directory import journal_path
+from safs.outcome import Reason, Status, TrialOutcome
 from safs.runner import Observer
-from safs.search import Evaluator, search
+from safs.search import Evaluation, Evaluator, search, starting_points
 from searchers.base import Searcher
 from searchers.registry import make_searcher
 from spaces.assignment import Assignment, AssignmentSpace
 from spaces.errors import SafsError, brief, shown
-
-_START_STREAM = 0x57A127
-"""Sets the random starting assignments apart from what searchers of the same seed draw."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One evaluation: an assignment, its cost or why it failed, and whether it was given (and cost nothing)."""
-
-    assignment: Assignment
-    cost: float | None
-    reason: Reason | None
-    free: bool
 
 
 @dataclass(frozen=True)
@@ -42,7 +25,7 @@ class Run:
     """What one searcher did with one seed, in the order in which it asked."""
 
     seed: int
-    steps: tuple[Step, ...]
+    steps: tuple[Evaluation, ...]
 
 
 Contest = Mapping[str, Sequence[Run]]
@@ -60,7 +43,6 @@ def hold_contest(
     space: AssignmentSpace,
     evaluator: Callable[[int], Evaluator],
     journal: Journal,
-    folder: Path,
     observer: Observer,
 ) -> dict[str, list[Run]]:
     """Let every contestant of a config run with every seed; runs that the journal holds are not run again.
@@ -71,14 +53,13 @@ def hold_contest(
         space: what they search.
         evaluator: returns what evaluates assignments with a seed.
         journal: of the run directory, whose evaluators are always the same.
-        folder: the run directory.
         observer: is told who runs.
 
     Raises:
         SafsError: if the journal's record of a run is damaged.
     """
     runs: dict[str, list[Run]] = {}
-    recorded = _recorded(journal, folder)
+    recorded = _recorded(journal)
     known = space.uniform() if config.stage1.start == "uniform" else []
     seeds = range(config.seed, config.seed + config.compare.seeds)
     for contestant in config.compare.searchers:
@@ -88,31 +69,30 @@ def hold_contest(
             searcher = _searcher(contestant, config, space, seed)
             key = _key(searcher, config, seed)
             if key not in recorded:
-                run = _run(searcher, config, known, evaluator(seed), seed)
+                budget, pending = config.stage1.iterations, config.stage1.pending
+                steps = search(searcher, evaluator(seed), budget=budget, pending=pending, known=known)
+                run = Run(seed, tuple(steps))
                 recorded[key] = {"kind": "run", "key": key, "label": contestant.label, **_to_json(run)}
                 journal.append(recorded[key])
             else:
-                run = _read(recorded[key], config, space, known, seed, folder)
+                run = _read(recorded[key], config, space, known, seed, journal)
             runs[contestant.label].append(run)
     return runs
 
 
-def _recorded(journal: Journal, folder: Path) -> dict[str, Mapping[str, Any]]:
+def _recorded(journal: Journal) -> dict[str, Mapping[str, Any]]:
     """Return the records of runs by their keys."""
     recorded: dict[str, Mapping[str, Any]] = {}
     for record in journal.records:
         if record["kind"] == "run":
             if not isinstance(record.get("key"), str):
-                raise _damaged(folder, "a run", "`key` is no text")
+                raise _damaged(journal, "a run", "`key` is no text")
             recorded[record["key"]] = record
     return recorded
 
 
 def _searcher(contestant: ContestantConfig, config: Config, space: AssignmentSpace, seed: int) -> Searcher:
-    if config.stage1.start == "uniform":
-        start = space.uniform()
-    else:
-        start = [space.sample(np.random.default_rng([_START_STREAM, seed]))]
+    start = starting_points(config.stage1.start, space, seed)
     return make_searcher(contestant.searcher, space, seed, start=start, options=contestant.options)
 
 
@@ -122,20 +102,8 @@ def _key(searcher: Searcher, config: Config, seed: int) -> str:
     return json.dumps([searcher.options(), seed, budget, pending, config.stage1.start], sort_keys=True)
 
 
-def _run(searcher: Searcher, config: Config, known: Collection[Assignment], evaluator: Evaluator, seed: int) -> Run:
-    evaluations = search(
-        searcher,
-        evaluator,
-        budget=config.stage1.iterations,
-        pending=config.stage1.pending,
-        known=known,
-    )
-    steps = (Step(each.assignment, each.outcome.cost, each.outcome.reason, each.free) for each in evaluations)
-    return Run(seed, tuple(steps))
-
-
 def _to_json(run: Run) -> dict[str, Any]:
-    steps = [[list(step.assignment), step.cost, step.reason, step.free] for step in run.steps]
+    steps = [[list(step.assignment), step.outcome.cost, step.outcome.reason, step.free] for step in run.steps]
     return {"seed": run.seed, "steps": steps}
 
 
@@ -145,7 +113,7 @@ def _read(
     space: AssignmentSpace,
     known: Collection[Assignment],
     seed: int,
-    folder: Path,
+    journal: Journal,
 ) -> Run:
     """Return a run that the journal holds, after checking that a search can have come to it."""
     try:
@@ -159,11 +127,11 @@ def _read(
         if spent > config.stage1.iterations or (spent < config.stage1.iterations and len(asked) < space.size):
             raise ValueError(f"it has {spent} steps that cost something, not {config.stage1.iterations}")
     except (KeyError, TypeError, ValueError, SafsError) as error:
-        raise _damaged(folder, f"{shown(str(record.get('label')))} with seed {seed}", _said(error)) from error
+        raise _damaged(journal, f"{shown(str(record.get('label')))} with seed {seed}", _said(error)) from error
     return Run(seed, steps)
 
 
-def _read_step(values: Any, space: AssignmentSpace, known: Collection[Assignment]) -> Step:
+def _read_step(values: Any, space: AssignmentSpace, known: Collection[Assignment]) -> Evaluation:
     assignment, cost, reason, free = values
     if not isinstance(assignment, list):
         raise TypeError("an assignment is no list")
@@ -174,7 +142,9 @@ def _read_step(values: Any, space: AssignmentSpace, known: Collection[Assignment
     checked = space.check(assignment)
     if free is not (checked in known):
         raise ValueError("a step is marked free that was not given, or not marked though it was")
-    return Step(checked, None if cost is None else float(cost), None if reason is None else Reason(reason), free)
+    if cost is None:
+        return Evaluation(checked, TrialOutcome(Status.FAILED, reason=Reason(reason)), free)
+    return Evaluation(checked, TrialOutcome(Status.SUCCEEDED, cost=float(cost)), free)
 
 
 def _is_finite(value: object) -> bool:
@@ -186,8 +156,8 @@ def _said(error: Exception) -> str:
     return f"{error} is missing" if isinstance(error, KeyError) else brief(error)
 
 
-def _damaged(folder: Path, which: str, what: str) -> SafsError:
+def _damaged(journal: Journal, which: str, what: str) -> SafsError:
     return SafsError(
-        f"The record of {which} in {journal_path(folder)} is damaged ({what}); "
+        f"The record of {which} in {journal.path} is damaged ({what}); "
         "restore the file, or start anew in another run directory."
     )

@@ -39,19 +39,7 @@ class _Searcher(_Part):
     label: str
     searcher: str
     options: dict[str, Any]
-    rank: Annotated[list[_Finite], Field(min_length=1)]
     runs: list[_Run]
-
-
-class _Pair(_Part):
-    searchers: Annotated[list[str], Field(min_length=2, max_length=2)]
-    p: _Finite
-    better: str | None
-
-
-class _Significance(_Part):
-    ranks: dict[str, _Finite]
-    pairs: list[_Pair]
 
 
 class _Comparison(_Part):
@@ -60,7 +48,6 @@ class _Comparison(_Part):
     landscape: _Landscape
     setting: _Setting
     searchers: Annotated[list[_Searcher], Field(min_length=1)]
-    significance: _Significance
 
     @model_validator(mode="after")
     def _is_whole(self) -> _Comparison:
@@ -69,10 +56,6 @@ class _Comparison(_Part):
             raise ValueError("a label stands there twice")
         if any(len(each.runs) != len(self.setting.seeds) for each in self.searchers):
             raise ValueError("a searcher has another number of runs than there are seeds")
-        if any(not set(pair.searchers) <= set(labels) for pair in self.significance.pairs):
-            raise ValueError("a pair is of searchers that are not there")
-        if self.significance.ranks.keys() != set(labels):
-            raise ValueError("the mean ranks are of other searchers")
         return self
 
 

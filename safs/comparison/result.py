@@ -79,12 +79,12 @@ def evaluate_contest(config: Config, landscape: Landscape, contest: Contest) -> 
 
 
 def _curve(run: Run, budget: int) -> Array:
-    costs = [step.cost for step in run.steps if not step.free]
-    return measures.incumbents(costs, budget, start=[step.cost for step in run.steps if step.free])
+    costs = [step.outcome.cost for step in run.steps if not step.free]
+    return measures.incumbents(costs, budget, start=[step.outcome.cost for step in run.steps if step.free])
 
 
 def _given(run: Run) -> float:
-    return min((step.cost for step in run.steps if step.free and step.cost is not None), default=np.inf)
+    return min((step.outcome.cost for step in run.steps if step.free and step.outcome.cost is not None), default=np.inf)
 
 
 def _thresholds(landscape: Landscape, runs: Sequence[Sequence[Run]], share: float) -> Array:
@@ -94,7 +94,7 @@ def _thresholds(landscape: Landscape, runs: Sequence[Sequence[Run]], share: floa
         return np.full(len(seeds), _best(landscape.costs, share))
     found = []
     for seed in seeds:
-        steps = {step.assignment: step.cost for each in runs for step in each[seed].steps}
+        steps = {step.assignment: step.outcome.cost for each in runs for step in each[seed].steps}
         found.append(_best([np.inf if cost is None else cost for cost in steps.values()], share))
     return np.array(found)
 
@@ -128,11 +128,12 @@ def _effort(config: Config, contest: Contest, number: int) -> dict[str, Any]:
         others = {step.assignment for label in labels if label != labels[number] for step in contest[label][seed].steps}
         shared += sum(step.assignment in others for step in run.steps if not step.free)
     spent = [step for run in runs for step in run.steps if not step.free]
+    failed = Counter(str(step.outcome.reason) for step in spent if step.outcome.cost is None)
     return {
         "evaluations": len(spent),
         "epochs": len(spent) * config.stage1.epochs,
         "shared": shared,
-        "failed": dict(sorted(Counter(str(step.reason) for step in spent if step.reason is not None).items())),
+        "failed": dict(sorted(failed.items())),
     }
 
 

@@ -9,7 +9,7 @@ from safs.config.schema import Config
 from safs.outcome import Reason, TrialOutcome
 from safs.pipeline.stage1 import stage1_spec
 from safs.runner import Observer
-from safs.session import open_session, show_warnings
+from safs.session import announce, open_session
 from safs.trial import Problem
 from spaces.assignment import AssignmentSpace
 from spaces.errors import SafsError
@@ -38,7 +38,7 @@ def tabulate(config: Config, folder: Path, observer: Observer, *, resume: bool) 
 
     with open_session(config, folder, observer, resume=resume, purpose="table", check=check) as session:
         space = AssignmentSpace(session.prepared.problem.sites.names, config.stage1.operators)
-        show_warnings(config, session.prepared, observer)
+        announce(config, session.prepared, observer)
         observer.phase("table", space.size)
         outcomes = session.runner.run("table", [stage1_spec(config, assignment) for assignment in space])
         inputs = next(record for record in session.journal.records if record["kind"] == "inputs")

@@ -7,8 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator, model_validator
 
 from safs.config.section import Plain, Section
-from searchers.registry import SEARCHERS, all_options
-from spaces.errors import lookup
+from searchers.registry import all_options
 
 _LONGEST_LABEL = 60
 
@@ -45,12 +44,6 @@ class ContestantConfig(Section):
         if not label.isprintable() or not label.strip():
             raise ValueError("must be printable characters on one line")
         return label
-
-    @field_validator("searcher")
-    @classmethod
-    def _known_searcher(cls, name: str) -> str:
-        lookup("searcher", name, SEARCHERS)
-        return name
 
     @model_validator(mode="after")
     def _fitting_options(self) -> ContestantConfig:

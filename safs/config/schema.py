@@ -27,7 +27,7 @@ from safs.engines.registry import ENGINES
 from safs.masks import SMALLEST_ZERO_SHARE
 from safs.protocol import Protocol
 from safs.pruning.registry import make_method, resolve_scope
-from searchers.registry import SEARCHERS, all_options
+from searchers.registry import all_options
 from spaces.errors import SafsError, lookup
 from spaces.operators import PAPER_OPERATORS, get_operator
 
@@ -173,12 +173,6 @@ class Stage1Config(Section):
     operators: tuple[str, ...] = PAPER_OPERATORS
     start: Literal["uniform", "random"] = "uniform"
     pending: Annotated[int, Field(ge=1)] = 1
-
-    @field_validator("searcher")
-    @classmethod
-    def _known_searcher(cls, name: str) -> str:
-        lookup("searcher", name, SEARCHERS)
-        return name
 
     @field_validator("operators")
     @classmethod

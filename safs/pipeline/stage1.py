@@ -9,7 +9,7 @@ from functools import partial
 from safs.config.schema import Config
 from safs.outcome import TrialOutcome
 from safs.runner import Observer, Runner
-from safs.search import TrialEvaluator, search
+from safs.search import TrialEvaluator, search, starting_points
 from safs.spec import TrialSpec
 from safs.trial import Problem
 from searchers.registry import make_searcher
@@ -58,7 +58,7 @@ def search_operators(config: Config, problem: Problem, runner: Runner, observer:
         config.stage1.searcher,
         space,
         config.seed,
-        start=uniform if config.stage1.start == "uniform" else (),
+        start=starting_points(config.stage1.start, space, config.seed),
         options=config.stage1.options,
     )
     evaluations = search(

@@ -11,6 +11,7 @@ from searchers.random_search import RandomSearch
 from searchers.testing import SearcherConformance, through_json
 from spaces.assignment import AssignmentSpace
 from spaces.errors import SafsError
+from tests.searchers.landscapes import search, separable
 
 SPACE = AssignmentSpace([f"site{i}" for i in range(6)], ["a", "b", "c", "d", "e"])
 
@@ -20,25 +21,9 @@ class TestBayesianOptimisation(SearcherConformance):
         return BayesianOptimisation(space, seed, **options)
 
 
-def separable(seed):
-    """Return a function from assignments to costs that add up over the sites."""
-    costs = np.random.default_rng(seed).random((len(SPACE.sites), len(SPACE.operators)))
-    return lambda assignment: float(sum(costs[i, SPACE.operators.index(name)] for i, name in enumerate(assignment)))
-
-
 def diverging(cost):
     """Return a function that is `cost`, but enormous for one assignment in seven."""
     return lambda assignment: 1e30 if zlib.crc32("".join(assignment).encode()) % 7 == 0 else cost(assignment)
-
-
-def search(searcher, cost, budget):
-    """Return the assignments that a search of `budget` trials asked for."""
-    asked = []
-    for _ in range(budget):
-        suggestion = searcher.ask()
-        asked.append(suggestion.assignment)
-        searcher.tell(suggestion.id, Outcome(cost(suggestion.assignment)))
-    return asked
 
 
 @pytest.fixture
@@ -53,7 +38,7 @@ def asked_of_the_model(monkeypatch):
 def test_it_beats_random_search(change):
     gains = []
     for seed in range(20):
-        cost = change(separable(seed))
+        cost = change(separable(SPACE, seed))
         random, bayesian = RandomSearch(SPACE, seed), BayesianOptimisation(SPACE, seed)
         search(random, cost, 30)
         search(bayesian, cost, 30)
@@ -62,7 +47,7 @@ def test_it_beats_random_search(change):
 
 
 def test_failed_assignments_are_avoided():
-    cost = separable(0)
+    cost = separable(SPACE, 0)
     failed = []
     for seed in range(5):
         searcher = BayesianOptimisation(SPACE, seed, initial=10, interleave=0.0)
@@ -75,7 +60,7 @@ def test_pending_assignments_are_not_clustered():
     distances = []
     for seed in range(8):
         searcher = BayesianOptimisation(SPACE, seed, interleave=0.0)
-        search(searcher, separable(seed), 15)
+        search(searcher, separable(SPACE, seed), 15)
         pairs = itertools.combinations([searcher.ask().assignment for _ in range(5)], 2)
         distances += [sum(a != b for a, b in zip(*pair, strict=True)) for pair in pairs]
     assert np.mean(distances) > 1.9  # 1.7 if it asks the same forest again, which knows of none of them
@@ -104,7 +89,7 @@ def test_the_options_reach_it(asked_of_the_model):
         ({"initial": 1, "interleave": 0.4}, 45, 75),
     ):
         asked_of_the_model.clear()
-        search(BayesianOptimisation(SPACE, 0, **options), separable(0), 100)
+        search(BayesianOptimisation(SPACE, 0, **options), separable(SPACE, 0), 100)
         assert low <= len(asked_of_the_model) <= high
 
 
@@ -116,17 +101,17 @@ def test_options_that_make_no_sense_are_refused(options):
 
 def test_a_restored_search_goes_on_with_its_options():
     searcher = BayesianOptimisation(SPACE, 3, initial=6, interleave=0.1)
-    search(searcher, separable(3), 9)
+    search(searcher, separable(SPACE, 3), 9)
     restored = BayesianOptimisation(SPACE, 4, initial=6, interleave=0.1)
     restored.load_state_dict(through_json(searcher.state_dict()))
-    assert search(restored, separable(3), 9) == search(searcher, separable(3), 9)
+    assert search(restored, separable(SPACE, 3), 9) == search(searcher, separable(SPACE, 3), 9)
     with pytest.raises(SafsError, match="interleave"):
         BayesianOptimisation(SPACE, 3, initial=6).load_state_dict(searcher.state_dict())
 
 
 def test_it_does_not_touch_the_disk(tmp_path):
     searcher = BayesianOptimisation(SPACE, 0, interleave=0.0)
-    search(searcher, separable(0), 6)  # everything is imported now
+    search(searcher, separable(SPACE, 0), 6)  # everything is imported now
     touched, watching = [], True
 
     def watch(event, arguments):
@@ -134,7 +119,7 @@ def test_it_does_not_touch_the_disk(tmp_path):
             touched.append(event)
 
     sys.addaudithook(watch)  # for good: the flag ends it
-    search(searcher, separable(0), 3)
+    search(searcher, separable(SPACE, 0), 3)
     (tmp_path / "file").write_text("")
     watching = False
     assert touched == ["open"]  # that one

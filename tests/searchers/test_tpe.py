@@ -5,12 +5,12 @@ import numpy as np
 import optuna
 import pytest
 
-from searchers.base import Outcome
 from searchers.random_search import RandomSearch
 from searchers.testing import SearcherConformance
 from searchers.tpe import TreeParzenEstimator
 from spaces.assignment import AssignmentSpace
 from spaces.errors import SafsError
+from tests.searchers.landscapes import search, separable
 
 SPACE = AssignmentSpace([f"site{i}" for i in range(6)], ["a", "b", "c", "d", "e"])
 
@@ -18,22 +18,6 @@ SPACE = AssignmentSpace([f"site{i}" for i in range(6)], ["a", "b", "c", "d", "e"
 class TestTreeParzenEstimator(SearcherConformance):
     def make(self, space, seed, **options):
         return TreeParzenEstimator(space, seed, **options)
-
-
-def separable(seed):
-    """Return a function from assignments to costs that add up over the sites."""
-    costs = np.random.default_rng(seed).random((len(SPACE.sites), len(SPACE.operators)))
-    return lambda assignment: float(sum(costs[i, SPACE.operators.index(name)] for i, name in enumerate(assignment)))
-
-
-def search(searcher, cost, budget):
-    """Return the assignments that a search of `budget` trials asked for."""
-    asked = []
-    for _ in range(budget):
-        suggestion = searcher.ask()
-        asked.append(suggestion.assignment)
-        searcher.tell(suggestion.id, Outcome(cost(suggestion.assignment)))
-    return asked
 
 
 @pytest.fixture
@@ -54,8 +38,8 @@ def test_it_clearly_beats_random_search_where_costs_add_up():
     gains = []
     for seed in range(12):
         random, tpe = RandomSearch(SPACE, seed), TreeParzenEstimator(SPACE, seed)
-        search(random, separable(seed), 40)
-        search(tpe, separable(seed), 40)
+        search(random, separable(SPACE, seed), 40)
+        search(tpe, separable(SPACE, seed), 40)
         gains.append(random.incumbent[1] - tpe.incumbent[1])
     assert (np.array(gains) > 0).sum() >= 9
     assert np.mean(gains) > 0.2
@@ -65,7 +49,7 @@ def test_failed_assignments_are_avoided():
     failed = []
     for seed in range(4):
         searcher = TreeParzenEstimator(SPACE, seed, startup=10)
-        cost = separable(seed)
+        cost = separable(SPACE, seed)
         asked = search(searcher, lambda assignment, cost=cost: None if assignment[2] in "abc" else cost(assignment), 30)
         failed += [assignment[2] in "abc" for assignment in asked[10:]]
     assert np.mean(failed) < 0.3  # 0.6 by chance
@@ -86,7 +70,7 @@ def test_pending_assignments_are_spread():
     distances = []
     for seed in range(8):
         searcher = TreeParzenEstimator(SPACE, seed)
-        search(searcher, separable(seed), 25)
+        search(searcher, separable(SPACE, seed), 25)
         pairs = itertools.combinations([searcher.ask().assignment for _ in range(12)], 2)
         distances += [sum(a != b for a, b in zip(*pair, strict=True)) for pair in pairs]
     assert np.mean(distances) > 3.5  # 3.2 if pending ones do not count as bad
@@ -96,12 +80,12 @@ def test_it_is_asked_from_the_startup_on_and_once_something_succeeded(studies):
     searcher = TreeParzenEstimator(SPACE, 0, startup=4)
     search(searcher, lambda _: None, 6)
     assert not studies
-    search(searcher, separable(0), 1)
+    search(searcher, separable(SPACE, 0), 1)
     assert not studies
     searcher.ask()
     assert studies
     studies.clear()
-    search(TreeParzenEstimator(SPACE, 0, startup=4), separable(0), 4)
+    search(TreeParzenEstimator(SPACE, 0, startup=4), separable(SPACE, 0), 4)
     assert not studies
 
 
@@ -122,7 +106,7 @@ def test_optuna_is_as_talkative_afterwards_as_it_was(verbosity, fails, monkeypat
 
     before = optuna.logging.get_verbosity()
     searcher = TreeParzenEstimator(SPACE, 0)
-    search(searcher, separable(0), 5)
+    search(searcher, separable(SPACE, 0), 5)
     optuna.logging.set_verbosity(verbosity)
     try:
         if fails:

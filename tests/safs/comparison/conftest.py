@@ -1,9 +1,11 @@
 """A small table that was really trained, and what comparisons on it share."""
 
+import itertools
 import json
 
 import pytest
 
+from safs.comparison.compare import compare_live, compare_on_table
 from safs.comparison.table import read_table
 from safs.comparison.tabulate import tabulate
 from safs.config.schema import Config
@@ -39,3 +41,24 @@ def paper_yaml(tmp_path, tiny_values):
     path = tmp_path / "paper.yaml"
     path.write_text(Config.from_mapping(values).to_yaml(), encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def replay(table, tmp_path):
+    """Replays the small table and returns the result."""
+    numbers = itertools.count()
+
+    def run(*settings, folder=None, resume=False, **options):
+        folder = folder or tmp_path / f"replay{next(numbers)}"
+        return compare_on_table(table, "tiny", settings, folder, Silent(), resume=resume, **options)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def live(tmp_path_factory, tiny_values):
+    """The run directory of a comparison that was trained: two searchers, two seeds, five evaluations."""
+    values = tiny_values(stage1={"start": "random", "iterations": 5}, compare={"searchers": ["lahc", "rs"], "seeds": 2})
+    folder = tmp_path_factory.mktemp("live") / "run"
+    compare_live(Config.from_mapping(values), folder, Silent(), resume=False)
+    return folder

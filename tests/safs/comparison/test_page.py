@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -22,42 +21,15 @@ from safs.report.figures import style
 from safs.runner import Silent
 from spaces.assignment import AssignmentSpace
 from spaces.errors import SafsError
+from tests.safs.html_page import Page
 
-pytestmark = pytest.mark.filterwarnings("error", "ignore:invalid value encountered in subtract:RuntimeWarning")
+pytestmark = pytest.mark.filterwarnings("error")
 FIGURES = {"anytime", "rank", "beats-random", "reach", "critical-difference"}
 HOSTILE = [
     '$x^2$ <b>bold</b> & "quoted", sixty characters, or nearly',
     "$\\\\frac{ <script>alert(1)</script> __",
     "a_b^c 名",
 ]
-
-
-class Page(HTMLParser):
-    """Collects tags with their attributes and the text, and checks that tags are closed in order."""
-
-    VOID = frozenset({"meta", "link", "img", "br"})
-
-    def __init__(self, source):
-        super().__init__()
-        self.tags, self.text, self._open = [], "", []
-        self.feed(source)
-        self.close()
-        assert not self._open
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self._open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self._open.pop() == tag
-
-    def handle_data(self, data):
-        if "style" not in self._open:
-            self.text += data
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.tags if name == tag]
 
 
 @pytest.fixture(autouse=True)

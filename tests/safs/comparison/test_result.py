@@ -5,15 +5,23 @@ import math
 import pytest
 
 from safs.comparison.agreement import agreement
-from safs.comparison.contest import Run, Step
+from safs.comparison.contest import Run
 from safs.comparison.result import Landscape, evaluate_contest
 from safs.comparison.text import conclusion, failures, summary_lines
 from safs.config.schema import Config
-from safs.outcome import Reason
+from safs.outcome import Reason, Status, TrialOutcome
+from safs.search import Evaluation
 from spaces.assignment import AssignmentSpace
 
 SPACE = AssignmentSpace(["first", "second"], ["relu", "srs", "elu"])
 ALL = list(SPACE)
+
+
+def evaluation(assignment, cost):
+    """Return a step of a run whose trial came to a cost, or failed where it is None."""
+    if cost is None:
+        return Evaluation(assignment, TrialOutcome(Status.FAILED, reason=Reason.NAN), free=False)
+    return Evaluation(assignment, TrialOutcome(Status.SUCCEEDED, cost=cost), free=False)
 
 
 @pytest.fixture
@@ -26,10 +34,7 @@ def evaluated(tiny_values):
             compare={"searchers": [{"searcher": label.split()[0], "label": label} for label in runs]},
         )
         contest = {
-            label: [
-                Run(seed, tuple(Step(ALL[n], c, Reason.NAN if c is None else None, False) for n, c in enumerate(each)))
-                for seed, each in enumerate(seeds)
-            ]
+            label: [Run(seed, tuple(map(evaluation, ALL, costs))) for seed, costs in enumerate(seeds)]
             for label, seeds in runs.items()
         }
         return evaluate_contest(Config.from_mapping(values), Landscape("made up", SPACE, costs), contest)

@@ -2,39 +2,15 @@ import base64
 import json
 import re
 import stat
-from html.parser import HTMLParser
 
 import pytest
 
 from safs.report import write_report
 from spaces.errors import SafsError
+from tests.safs.html_page import Page
 
 PNG = b"\x89PNG\r\n\x1a\n"
 FIGURES = {"baselines", "shapes", "search", "frequency", "gradient-flow", "tuning", "time"}
-
-
-class Page(HTMLParser):
-    """Collects tags with their attributes, and checks that they are closed in order."""
-
-    VOID = frozenset({"meta", "link", "img", "br"})
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self._open = [], []
-        self.feed(text)
-        self.close()
-        assert not self._open
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self._open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self._open.pop() == tag
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.tags if name == tag]
 
 
 def report(folder):
