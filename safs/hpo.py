@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from safs.files import temporary_folder
@@ -23,6 +24,14 @@ _WORST = 1.0
 """The highest error there is: what a failed trial counts as for SMAC, and nowhere else."""
 
 
+@dataclass(frozen=True)
+class Proposal:
+    """Hyperparameters to try, and what SMAC knows them by."""
+
+    hyperparameters: dict[str, Any]
+    trial: TrialInfo
+
+
 class SmacSearch:
     """Proposes stage-2 hyperparameters and learns from their costs.
 
@@ -32,26 +41,24 @@ class SmacSearch:
 
     def __init__(self, facade: HyperparameterOptimizationFacade) -> None:
         self._facade = facade
-        self._pending: TrialInfo | None = None
 
-    def ask(self) -> dict[str, Any] | None:
-        """Return hyperparameters to try, or None if the space is exhausted."""
+    def ask(self) -> Proposal | None:
+        """Return hyperparameters to try, or None if the space is exhausted; several may wait for their costs."""
         try:
-            self._pending = self._facade.ask()
+            trial = self._facade.ask()
         except StopIteration:
             return None
-        values = dict(self._pending.config)
-        return {name: str(value) if isinstance(value, str) else float(value) for name, value in values.items()}
+        values = dict(trial.config)
+        numbers = {name: str(value) if isinstance(value, str) else float(value) for name, value in values.items()}
+        return Proposal(numbers, trial)
 
-    def tell(self, cost: float | None) -> None:
-        """Report the cost of what was asked for last, or None if it failed."""
+    def tell(self, proposal: Proposal, cost: float | None) -> None:
+        """Report the cost of a proposal, or None if it failed."""
         from smac.runhistory import StatusType, TrialValue
 
-        assert self._pending is not None, "tell without ask"
         # Not infinity, which its model of the costs cannot take.
         crashed = TrialValue(cost=_WORST, status=StatusType.CRASHED)
-        self._facade.tell(self._pending, crashed if cost is None else TrialValue(cost=cost))
-        self._pending = None
+        self._facade.tell(proposal.trial, crashed if cost is None else TrialValue(cost=cost))
 
 
 @contextlib.contextmanager

@@ -40,6 +40,7 @@ class TrialOutcome:
             asked for `validation_loss`, `validation_accuracy` (in [0, 1]), `gradient_flow` (mean squared gradient
             norm of every epoch).
         seconds: how long it took.
+        peak_memory: the most bytes in use meanwhile: of its GPU by tensors, or of its process; None if not known.
     """
 
     status: Status
@@ -48,6 +49,7 @@ class TrialOutcome:
     traceback: str | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+    peak_memory: int | None = None
 
     def __post_init__(self) -> None:
         assert (self.status is Status.SUCCEEDED) == (self.cost is not None), "only a success has a cost"
@@ -62,6 +64,7 @@ class TrialOutcome:
             "traceback": self.traceback,
             "metrics": dict(self.metrics),
             "seconds": round(self.seconds, 3),
+            "peak_memory": self.peak_memory,
         }
 
     @classmethod
@@ -80,4 +83,5 @@ class TrialOutcome:
             traceback=values["traceback"],
             metrics=values["metrics"],
             seconds=float(values["seconds"]),
+            peak_memory=values.get("peak_memory"),
         )

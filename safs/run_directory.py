@@ -18,6 +18,7 @@ from spaces.errors import SafsError
 
 _CONFIG = "config.yaml"
 _JOURNAL = "journal.jsonl"
+_BINDING_RESOURCES = ("device", "threads")
 
 
 def open_run_directory(
@@ -25,8 +26,8 @@ def open_run_directory(
 ) -> Journal:
     """Make a run directory, or check that it may be continued; return its journal, held by this process.
 
-    What a killed process had not finished to write is removed. Only the config's section `compare` may differ from that
-    of before; it is written anew.
+    What a killed process had not finished to write is removed. Of the config, the section `compare` may differ from
+    that of before, and so may the resources that decide no outcome; it is written anew.
 
     Args:
         folder: made if it does not exist.
@@ -77,9 +78,9 @@ def _check(folder: Path, text: str, resume: bool) -> None:
 
 
 def _binding(text: str, path: Path) -> str:
-    """Return a config as YAML without its section `compare`: which searchers are compared, and how often, may change.
+    """Return a config as YAML without what may change: where trials run, and which searchers are compared, how often.
 
-    Each of their runs is stored with all that it depends on.
+    Each run of a searcher is stored with all that it depends on; a trial's outcome depends on its device and threads.
 
     Raises:
         SafsError: if the text, which is that of a file `path`, is no config.
@@ -88,6 +89,8 @@ def _binding(text: str, path: Path) -> str:
     if not isinstance(values, dict):
         raise SafsError(f"{path} is damaged: it is no YAML mapping, but a {type(values).__name__}.")
     values.pop("compare", None)
+    if isinstance(resources := values.get("resources"), dict):
+        values["resources"] = {name: resources[name] for name in _BINDING_RESOURCES if name in resources}
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from types import TracebackType
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -12,33 +14,11 @@ from safetensors.torch import save
 from safs.engines.base import Engine, Finished
 from safs.files import write_atomically
 from safs.journal import Journal
+from safs.observer import Observer
 from safs.outcome import Reason, TrialOutcome
 from safs.spec import TrialSpec
 from safs.storage import StorageError
 from spaces.errors import SafsError
-
-
-class Observer(Protocol):
-    """Is told what happens in a study; shows it to people."""
-
-    def warning(self, text: str) -> None:
-        """Called with what people should know of the network or its mask, before the search begins."""
-
-    def phase(self, name: str, trials: int) -> None:
-        """Called when a phase begins, with the number of trials that it may take."""
-
-    def trial(self, phase: str, spec: TrialSpec, outcome: TrialOutcome, cached: bool) -> None:
-        """Called when a trial's outcome is known."""
-
-
-class Silent:
-    """Shows nothing."""
-
-    def warning(self, text: str) -> None: ...
-
-    def phase(self, name: str, trials: int) -> None: ...
-
-    def trial(self, phase: str, spec: TrialSpec, outcome: TrialOutcome, cached: bool) -> None: ...
 
 
 class Runner:
@@ -59,7 +39,9 @@ class Runner:
         self._journal = journal
         self.folder = folder
         self._observer = observer
-        self._running: dict[TrialSpec, str] = {}
+        self._running: dict[TrialSpec, tuple[str, int]] = {}
+        self._asked: Counter[str] = Counter()
+        self._background: set[TrialSpec] = set()
         self._outcomes = dict(_read(record) for record in journal.records if record["kind"] == "trial")
 
     def knows(self, spec: TrialSpec) -> bool:
@@ -86,34 +68,70 @@ class Runner:
             self.start(phase, spec, retry=retry)
         return [self.wait(spec) for spec in specs]
 
-    def start(self, phase: str, spec: TrialSpec, *, retry: bool = False) -> None:
-        """Let a trial run, unless its outcome is known; `run` says what the arguments are."""
+    def start(self, phase: str, spec: TrialSpec, *, retry: bool = False, background: bool = False) -> None:
+        """Let a trial run, unless its outcome is known; `run` says what the arguments are.
+
+        Args:
+            background: let others go first, whenever they are asked for; nobody is told if the outcome is known.
+        """
+        if not background:
+            self._asked[phase] += 1
         if self.knows(spec) and not (retry and self._outcomes[spec.id].reason not in (None, Reason.NAN)):
-            self._observer.trial(phase, spec, self._outcomes[spec.id], cached=True)
+            if not background:
+                self._observer.trial(phase, spec, self._outcomes[spec.id], cached=True)
         elif spec not in self._running:
-            self._running[spec] = phase
-            self._engine.submit(spec)
+            self._running[spec] = phase, self._asked[phase]
+            if background:
+                self._background.add(spec)
+            self._observer.queued(phase, spec)
+            self._engine.submit(spec, background=background)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more trial that is not in the background could begin at once."""
+        return len(self._running) - len(self._background) < self._engine.room
+
+    def is_done(self, spec: TrialSpec) -> bool:
+        """Return whether a trial that was started has ended."""
+        return spec not in self._running
 
     def wait(self, spec: TrialSpec) -> TrialOutcome:
         """Return the outcome of a trial that was started, as soon as it is known."""
         while spec in self._running:
-            try:
-                finished = self._engine.poll()
-            except StorageError:
-                self._running.clear()  # the engine gave the trial up, and says nothing of it any more
-                raise
-            assert finished is not None, "the engine lost a trial"
-            self._commit(self._running.pop(finished.spec), finished)
+            self.advance()
         return self._outcomes[spec.id]
 
-    def _commit(self, phase: str, finished: Finished) -> None:
+    def advance(self) -> None:
+        """Wait until any of the trials that were started has ended."""
+        try:
+            finished = self._engine.poll()
+        except StorageError:
+            self._running.clear()  # the engine gave the trial up, and says nothing of it any more
+            raise
+        assert finished is not None, "the engine lost a trial"
+        self._commit(finished)
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        """Stop what still runs; what had ended by then is kept."""
+        self._engine.cancel()
+        if not isinstance(error, StorageError):
+            while (finished := self._engine.poll()) is not None:
+                self._commit(finished)
+
+    def _commit(self, finished: Finished) -> None:
         """Store a finished trial: its network first, so that the journal never names one that is not there."""
         spec, outcome = finished.spec, finished.outcome
+        phase, number = self._running.pop(spec)
+        self._background.discard(spec)
         if finished.trained is not None:
             write_atomically(network_path(self.folder, spec), save(finished.trained))
-        self._journal.append(
-            {"kind": "trial", "id": spec.id, "phase": phase, "spec": spec.to_json(), "outcome": outcome.to_json()}
-        )
+        record = {"kind": "trial", "id": spec.id, "phase": phase, "number": number}
+        self._journal.append({**record, "spec": spec.to_json(), "outcome": outcome.to_json()})
         self._outcomes[spec.id] = outcome
         self._observer.trial(phase, spec, outcome, cached=False)
 

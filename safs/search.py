@@ -25,8 +25,8 @@ class Evaluator(Protocol):
     def start(self, assignment: Assignment) -> None:
         """Begin to evaluate an assignment."""
 
-    def wait(self, assignment: Assignment) -> TrialOutcome:
-        """Return the outcome of an assignment that was started, as soon as it is known."""
+    def outcome(self, assignment: Assignment) -> TrialOutcome | None:
+        """Return the outcome of an assignment that was started, or None as long as it is not known."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,10 @@ class TrialEvaluator:
         """Begin to evaluate an assignment."""
         self.runner.start(self.phase, self.spec(assignment))
 
-    def wait(self, assignment: Assignment) -> TrialOutcome:
-        """Return the outcome of an assignment that was started, as soon as it is known."""
-        return self.runner.wait(self.spec(assignment))
+    def outcome(self, assignment: Assignment) -> TrialOutcome | None:
+        """Return the outcome of an assignment that was started, or None as long as it is not known."""
+        spec = self.spec(assignment)
+        return self.runner.outcome(spec) if self.runner.is_done(spec) else None
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,8 @@ def starting_points(start: Literal["uniform", "random"], space: AssignmentSpace,
     return [space.sample(np.random.default_rng([_START_STREAM, seed]))]
 
 
-def search(
-    searcher: Searcher, evaluator: Evaluator, *, budget: int, pending: int, known: Collection[Assignment] = ()
-) -> list[Evaluation]:
-    """Let a new searcher spend a budget, and return what it asked for, in that order.
+class Search:
+    """A searcher that spends a budget: a strand of a study.
 
     The oldest pending outcome is told before each further ask, so the k-th ask always sees the outcomes of all but the
     last `pending` − 1 asks: the result depends on the searcher's seed and on `pending`, never on which trial ends
@@ -83,26 +82,52 @@ def search(
         budget: how many evaluations it may spend; exact.
         pending: how many suggestions wait for their outcome at a time, at least 1.
         known: assignments whose outcome is known: they cost nothing (invariant 6).
+
+    Attributes:
+        evaluations: what the searcher asked for, in that order, as far as the outcomes are known.
     """
-    free = frozenset(known)
-    waiting: deque[Suggestion] = deque()
-    done: list[Evaluation] = []
-    spent = 0
-    while True:
-        while len(waiting) < pending and spent < budget:
+
+    def __init__(
+        self,
+        searcher: Searcher,
+        evaluator: Evaluator,
+        *,
+        budget: int,
+        pending: int,
+        known: Collection[Assignment] = (),
+    ) -> None:
+        self.evaluations: list[Evaluation] = []
+        self._searcher = searcher
+        self._evaluator = evaluator
+        self._left = budget
+        self._pending = pending
+        self._free = frozenset(known)
+        self._waiting: deque[Suggestion] = deque()
+
+    def proceed(self) -> bool:
+        """Ask and tell as far as that goes without waiting for an outcome; return whether the search has ended."""
+        while True:
+            self._ask()
+            if not self._waiting:
+                return True
+            outcome = self._evaluator.outcome(self._waiting[0].assignment)
+            if outcome is None:
+                return False
+            suggestion = self._waiting.popleft()
+            self._searcher.tell(suggestion.id, Outcome(outcome.cost))
+            self.evaluations.append(Evaluation(suggestion.assignment, outcome, suggestion.assignment in self._free))
+
+    def _ask(self) -> None:
+        """Ask for as many suggestions as may wait, as long as there is budget and the space has any left."""
+        while len(self._waiting) < self._pending and self._left:
             try:
-                suggestion = searcher.ask()
+                suggestion = self._searcher.ask()
             except ExhaustedError:
-                break
-            evaluator.start(suggestion.assignment)
-            waiting.append(suggestion)
-            spent += suggestion.assignment not in free
-        if not waiting:
-            return done
-        suggestion = waiting.popleft()
-        outcome = evaluator.wait(suggestion.assignment)
-        searcher.tell(suggestion.id, Outcome(outcome.cost))
-        done.append(Evaluation(suggestion.assignment, outcome, suggestion.assignment in free))
+                self._left = 0
+                return
+            self._evaluator.start(suggestion.assignment)
+            self._waiting.append(suggestion)
+            self._left -= suggestion.assignment not in self._free
 
 
 def mode(pending: int) -> str:

@@ -16,12 +16,14 @@ import torch
 from safs.config.schema import Config
 from safs.data.splits import folds, split_fingerprint
 from safs.describe import describe
+from safs.engines.base import Engine
 from safs.engines.registry import find_engine
 from safs.journal import Journal
+from safs.observer import Observer
 from safs.pipeline.prepare import Prepared, prepare, untrained
 from safs.pipeline.start import Start, read_start
 from safs.run_directory import log_path, open_run_directory
-from safs.runner import Observer, Runner
+from safs.runner import Runner
 from safs.storage import storing
 from safs.trial import Problem
 from safs.version import __version__
@@ -75,15 +77,17 @@ def open_session(
     start = read_start(config)
     initial = untrained(config)
     check(initial)
-    inputs = {"purpose": purpose, **_inputs(config, initial, start)}
-    engine = find_engine(config.resources.engine)(partial(log_path, folder))
-    opened = partial(open_run_directory, folder, config, resume=resume, inputs=inputs)
-    with closing(engine), storing(folder), opened() as journal:
-        runner = Runner(engine, journal, folder, observer)
-        yield Session(prepare(config, initial, start, engine, runner, observer), runner, journal)
+    engine = find_engine(config.resources.engine)(config.resources, partial(log_path, folder), observer)
+    with closing(engine), storing(folder):
+        inputs = {"purpose": purpose, **_inputs(config, initial, start, engine)}
+        with (
+            open_run_directory(folder, config, resume=resume, inputs=inputs) as journal,
+            Runner(engine, journal, folder, observer) as runner,
+        ):
+            yield Session(prepare(config, initial, start, engine, runner, observer), runner, journal)
 
 
-def _inputs(config: Config, initial: Problem, start: Start | None) -> dict[str, Any]:
+def _inputs(config: Config, initial: Problem, start: Start | None, engine: Engine) -> dict[str, Any]:
     """Return what identifies everything that a session reads and the config only names."""
     files = start.sha256 if start else {}
     return {
@@ -92,7 +96,7 @@ def _inputs(config: Config, initial: Problem, start: Start | None) -> dict[str, 
         "data": initial.data.fingerprint(),
         "folds": split_fingerprint(folds(initial.data.labels, config.stage2.folds, config.seed)),
         "network": _fingerprint(initial),
-        "device": _device_name(initial.data.device),
+        "device": engine.device,
         "versions": versions(),
     }
 
@@ -126,7 +130,3 @@ def _fingerprint(initial: Problem) -> str:
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

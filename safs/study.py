@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ from safs.describe import dense_flops
 from safs.export import write_best
 from safs.files import to_json, write_atomically
 from safs.journal import Journal
+from safs.observer import Observer, Silent
 from safs.pipeline.assess import assess, load_trained
+from safs.pipeline.plan import searches, steps
 from safs.pipeline.prepare import Prepared
-from safs.pipeline.rows import row_specs, train_rows
+from safs.pipeline.rows import early_rows, row_specs, train_rows
 from safs.pipeline.stage1 import NoValidTrialError, search_operators
 from safs.pipeline.stage2 import tune
 from safs.report.page import write_report
-from safs.runner import Observer, Runner, Silent, network_path
+from safs.runner import Runner, network_path
 from safs.session import announce, open_session
 from safs.spec import TrialSpec
 from safs.summary import summarise
@@ -62,6 +65,9 @@ class Study:
     def _search(self, prepared: Prepared, runner: Runner, journal: Journal) -> dict[str, Any]:
         config, problem = self.config, prepared.problem
         described = announce(config, prepared, self._observer)
+        examples = len(problem.data)
+        work = sum(steps(spec, examples) for phase in searches(config, problem) for spec in phase.specs)
+        self._observer.expect(work, lambda spec: steps(spec, examples))
         described["flops"] = dense_flops(problem.model, problem.data.shape)
         described["data"] = problem.data.describe()
         if not any(record["kind"] == "problem" for record in journal.records):
@@ -71,11 +77,11 @@ class Study:
                 self.folder / "dense.safetensors",
                 save({name: tensor.cpu().contiguous() for name, tensor in prepared.dense.items()}),
             )
+        for spec in itertools.chain(*early_rows(config, problem).values()):
+            runner.start("final", spec, background=True)
         stage1 = search_operators(config, problem, runner, self._observer)
-        tuned = {
-            "safs": tune(config, stage1.assignment, "safs", runner, self._observer),
-            "stage2": tune(config, problem.sites.original, "stage2", runner, self._observer),
-        }
+        arms = {"safs": stage1.assignment, "stage2": problem.sites.original}
+        tuned = tune(config, arms, runner, self._observer)
         rows = row_specs(config, problem, stage1, tuned)
         train_rows(rows, runner, self._observer)
         scores = assess(config, prepared, rows, journal, self.folder, self._observer)

@@ -20,6 +20,7 @@ from safs.data.splits import folds
 from safs.gradient_flow import GradientFlow
 from safs.masks import Mask
 from safs.outcome import Reason, Status, TrialOutcome
+from safs.peak_memory import PeakMemory
 from safs.sites import Sites
 from safs.spec import TrialSpec
 from safs.storage import StorageError
@@ -73,6 +74,7 @@ def run_trial(
         StorageError: if a callback could not write, which says nothing about the suggestion.
     """
     started = time.perf_counter()
+    peak = PeakMemory(problem.data.device)
     try:
         with computing(problem):
             outcome, trained = _train_and_score(spec, problem, callbacks)
@@ -82,9 +84,9 @@ def run_trial(
         outcome, trained = _failure(Reason.NAN), None
     except (torch.OutOfMemoryError, MemoryError):
         outcome, trained = _failure(Reason.OOM), None
-    except Exception:  # noqa: BLE001 - whatever a network's forward pass may raise: kept with its traceback (invariant 5)
-        outcome, trained = _failure(Reason.ERROR), None
-    return replace(outcome, seconds=time.perf_counter() - started), trained
+    except Exception as error:  # noqa: BLE001 - whatever a network's forward pass may raise: kept, traceback and all
+        outcome, trained = _failure(Reason.OOM if _is_full(error) else Reason.ERROR), None
+    return replace(outcome, seconds=time.perf_counter() - started, peak_memory=peak.bytes()), trained
 
 
 @contextlib.contextmanager
@@ -104,6 +106,11 @@ def _deterministic(device: torch.device) -> contextlib.AbstractContextManager[No
     if device.type != "cuda":
         return contextlib.nullcontext()
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
+
+
+def _is_full(error: Exception) -> bool:
+    """Return whether the CPU's allocator had no memory left, for which PyTorch has no class of errors."""
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
 def _failure(reason: Reason) -> TrialOutcome:

@@ -33,6 +33,10 @@ class TrialLog(Callback):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write no more; may be called twice."""
         self._file.close()
 
     def on_epoch(self, epoch: int, loss: float) -> None:

@@ -8,7 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
-from safs.cli.options import Output, OutputOption, ResumeOption, RunDirOption, SettingsOption
+from safs.cli.options import (
+    Output,
+    OutputOption,
+    QuietOption,
+    ResumeOption,
+    RunDirOption,
+    SettingsOption,
+    VerboseOption,
+    check_verbosity,
+)
 from safs.cli.running import watched
 from spaces.errors import SafsError
 
@@ -28,6 +37,8 @@ def compare(
     ] = None,
     run_dir: RunDirOption = None,
     resume: ResumeOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Compare searchers on equal budgets, with their uncertainty; more seeds or searchers go on with --resume."""
@@ -36,6 +47,7 @@ def compare(
     from safs.comparison.table import find_table
     from safs.config.schema import Config
 
+    verbosity = check_verbosity(quiet, verbose)
     if (config is None) == (table is None):
         raise SafsError("Give either CONFIG, to train, or --table, to replay one.")
     given = list(settings or ())
@@ -47,13 +59,13 @@ def compare(
         costs = find_table(table)
         folder = run_dir or Path("runs") / f"compare-{Path(table).stem}"
         words = ["compare", "--table", table, *(word for each in given for word in ("--set", each)), *more]
-        with watched(folder, words) as observer:
+        with watched(folder, words, verbosity) as observer:
             result = compare_on_table(costs, Path(table).stem, given, folder, observer, resume=resume, reference=other)
     else:
         assert config is not None
         checked = Config.from_yaml(config, given)
         folder = run_dir or Path("runs") / f"{config.stem}-compare"
-        with watched(folder, ["compare", str(folder / "config.yaml"), *more]) as observer:
+        with watched(folder, ["compare", str(folder / "config.yaml"), *more], verbosity) as observer:
             result = compare_live(checked, folder, observer, resume=resume, reference=other)
     _print(result, folder, output)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +16,14 @@ class Output(StrEnum):
 
     TABLE = "table"
     JSON = "json"
+
+
+class Verbosity(Enum):
+    """How much a command that trains says of it."""
+
+    QUIET = auto()
+    NORMAL = auto()
+    VERBOSE = auto()
 
 
 ModelArgument = Annotated[
@@ -50,6 +58,19 @@ RunDirOption = Annotated[
     Path | None,
     typer.Option("--run-dir", metavar="DIR", help="The run directory [default: in runs, by the config's name]."),
 ]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show only warnings and the result.")]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Print a line for every epoch, on a terminal too.")
+]
+
+
+def check_verbosity(quiet: bool, verbose: bool) -> Verbosity:
+    """Return what --quiet and --verbose ask for; SafsError if both are given."""
+    if quiet and verbose:
+        raise SafsError("--quiet and --verbose contradict each other; leave out one of them.")
+    if quiet:
+        return Verbosity.QUIET
+    return Verbosity.VERBOSE if verbose else Verbosity.NORMAL
 
 
 def parse_kwargs(pairs: list[str] | None, flag: str = "--kwarg", example: str = "num_classes=10") -> dict[str, Any]:

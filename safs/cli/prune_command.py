@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from safs.data.dataset import Data
     from safs.masks import Mask
+    from safs.observer import Observer
     from safs.protocol import Protocol
-    from safs.runner import Observer
     from safs.spec import TrialSpec
     from safs.trial import Problem
 
@@ -140,8 +140,8 @@ def _training_data(method: str, text: str | None) -> Data | None:
     """Return the training examples of a method, on the GPU if there is one, or None if it reads none."""
     from safs.config.schema import DataConfig
     from safs.config.yaml_input import named, parse_yaml
+    from safs.device import pick_device
     from safs.pipeline.data import load_train
-    from safs.pipeline.prepare import pick_device
     from safs.pruning import METHODS
 
     if not {"data", "train"} & {*METHODS[method].needs}:

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from safs.cli.options import Output, OutputOption, ResumeOption, RunDirOption, SettingsOption
+from safs.cli.options import (
+    Output,
+    OutputOption,
+    QuietOption,
+    ResumeOption,
+    RunDirOption,
+    SettingsOption,
+    VerboseOption,
+    Verbosity,
+    check_verbosity,
+)
 from spaces.errors import SafsError
 
 if TYPE_CHECKING:
@@ -24,18 +34,21 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be searched and trained, and what it would cost.")
     ] = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Run the study in a config file: both stages, the baselines, the report."""
     from safs.config.schema import Config
 
+    verbosity = check_verbosity(quiet, verbose)
     _check_output(resume, dry_run, output)
     checked = Config.from_yaml(config, settings or ())
     if dry_run:
-        _print_plan(checked, output)
+        _print_plan(checked, output, verbosity)
         return
     folder = run_dir or Path("runs") / config.stem
-    _run(checked, folder, resume)
+    _run(checked, folder, verbosity, resume=resume)
 
 
 def _check_output(resume: bool, dry_run: bool, output: Output) -> None:
@@ -45,11 +58,12 @@ def _check_output(resume: bool, dry_run: bool, output: Output) -> None:
         raise SafsError("A study's result is JSON in its summary.json; leave out -o json, which is for --dry-run.")
 
 
-def _print_plan(config: Config, output: Output) -> None:
+def _print_plan(config: Config, output: Output, verbosity: Verbosity) -> None:
     from safs.cli.dry_run_output import announce, show
     from safs.dry_run import dry_run
 
-    show(dry_run(config, announce), output)
+    told = announce if verbosity is not Verbosity.QUIET else lambda done, of: None
+    show(dry_run(config, told), output)
 
 
 def demo(
@@ -57,13 +71,16 @@ def demo(
     run_dir: Annotated[
         Path | None, typer.Option("--run-dir", metavar="DIR", help="The run directory [default: a new runs/demo*].")
     ] = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Recover a 98 % pruned LeNet-5 on scikit-learn's handwritten digits: the main job in a few minutes."""
     from safs.config.schema import Config
 
+    verbosity = check_verbosity(quiet, verbose)
     packaged = files("safs") / "demo.yaml"
     checked = Config.from_yaml(Path(str(packaged)), settings or ())
-    _run(checked, run_dir or _free_folder(Path("runs") / "demo"), resume=False)
+    _run(checked, run_dir or _free_folder(Path("runs") / "demo"), verbosity, resume=False)
 
 
 def _free_folder(folder: Path) -> Path:
@@ -72,11 +89,11 @@ def _free_folder(folder: Path) -> Path:
     return next(candidate for candidate in names if not candidate.exists())
 
 
-def _run(config: Config, folder: Path, resume: bool) -> None:
+def _run(config: Config, folder: Path, verbosity: Verbosity, *, resume: bool) -> None:
     from safs.cli.report_command import print_result
     from safs.cli.running import watched
     from safs.study import Study
 
-    with watched(folder, ["run", str(folder / "config.yaml")]) as observer:
+    with watched(folder, ["run", str(folder / "config.yaml")], verbosity) as observer:
         summary = Study(config, folder, observer).run(resume=resume)
     print_result(summary, folder / "report.html")

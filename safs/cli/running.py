@@ -11,23 +11,25 @@ from typing import TYPE_CHECKING
 import typer
 
 from safs.cli.interrupts import INTERRUPTED, raising
+from safs.cli.options import Verbosity
 
 if TYPE_CHECKING:
-    from safs.runner import Observer
+    from safs.observer import Observer
 
 
 @contextmanager
-def watched(folder: Path, command: Sequence[str]) -> Iterator[Observer]:
+def watched(folder: Path, command: Sequence[str], verbosity: Verbosity) -> Iterator[Observer]:
     """Give an observer that shows what happens; an interrupt ends the command and says which one goes on.
 
     Args:
         folder: the run directory.
         command: the arguments of `safs` that go on with it, without `--run-dir` and `--resume`.
+        verbosity: how much it shows.
     """
     from safs.cli.progress import progress
 
     try:
-        with raising(), progress() as observer:
+        with raising(), progress(verbosity) as observer:
             yield observer
     except KeyboardInterrupt:
         if (folder / "config.yaml").exists():

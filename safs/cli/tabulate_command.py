@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from safs.cli.options import ResumeOption, RunDirOption, SettingsOption
+from safs.cli.options import QuietOption, ResumeOption, RunDirOption, SettingsOption, VerboseOption, check_verbosity
 from safs.cli.running import watched
 
 
@@ -20,6 +20,8 @@ def tabulate(
     ] = None,
     run_dir: RunDirOption = None,
     resume: ResumeOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Train every assignment of a small space once, and write their costs to a file that `safs compare` replays."""
     from safs.comparison.table import check_writable
@@ -27,11 +29,13 @@ def tabulate(
     from safs.config.schema import Config
     from safs.storage import storing
 
+    verbosity = check_verbosity(quiet, verbose)
     checked = Config.from_yaml(config, settings or ())
     folder = run_dir or Path("runs") / f"{config.stem}-table"
     path = out or folder / "table.json"
     check_writable(path)
-    with watched(folder, ["tabulate", str(folder / "config.yaml"), *(["--out", str(out)] if out else [])]) as observer:
+    words = ["tabulate", str(folder / "config.yaml"), *(["--out", str(out)] if out else [])]
+    with watched(folder, words, verbosity) as observer:
         table = make_table(checked, folder, observer, resume=resume)
         check_writable(path)  # again: training takes long
         with storing(path):

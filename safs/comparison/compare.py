@@ -18,13 +18,14 @@ from safs.comparison.table import Table
 from safs.config.schema import Config
 from safs.config.yaml_input import lay_over
 from safs.files import to_json, write_atomically
+from safs.observer import Observer
 from safs.pipeline.stage1 import stage1_spec
 from safs.run_directory import open_run_directory
-from safs.runner import Observer
 from safs.search import TrialEvaluator
 from safs.session import announce, open_session, versions
 from safs.spec import TrialSpec
 from safs.storage import storing
+from safs.strands import NoTrials
 from spaces.assignment import Assignment, AssignmentSpace
 from spaces.errors import SafsError
 
@@ -52,11 +53,13 @@ def compare_live(
         space = AssignmentSpace(problem.sites.names, config.stage1.operators)
         announce(config, session.prepared, observer)
         held = capped(config, space)
+        runs = len(config.compare.searchers) * config.compare.seeds
+        observer.expect(runs * held.stage1.iterations, lambda spec: 1.0)  # all trials have the same length
 
-        def evaluator(seed: int) -> TrialEvaluator:
-            return TrialEvaluator(session.runner, "compare", partial(_with_seed, config, seed))
+        def evaluator(label: str, seed: int) -> TrialEvaluator:
+            return TrialEvaluator(session.runner, label, partial(_with_seed, config, seed))
 
-        contest = hold_contest(held, space, evaluator, session.journal, observer)
+        contest = hold_contest(held, space, evaluator, session.runner, session.journal, observer)
         name = f"{config.model.name} on {config.data.name}"
         return _write(folder, evaluate_contest(held, Landscape(name, space, None), contest), reference)
 
@@ -90,7 +93,7 @@ def compare_on_table(
     held = capped(config, table.space)
     inputs = {"purpose": "comparison", "table": _digest(table), "versions": versions()}
     with storing(folder), open_run_directory(folder, config, resume=resume, inputs=inputs) as journal:
-        contest = hold_contest(held, table.space, lambda seed: table, journal, observer)
+        contest = hold_contest(held, table.space, lambda label, seed: table, NoTrials(), journal, observer)
         return _write(folder, evaluate_contest(held, Landscape(name, table.space, table.costs), contest), reference)
 
 

@@ -6,14 +6,16 @@ import json
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from safs.config.compare import ContestantConfig
 from safs.config.schema import Config
 from safs.journal import Journal
+from safs.observer import Observer
 from safs.outcome import Reason, Status, TrialOutcome
-from safs.runner import Observer
-from safs.search import Evaluation, Evaluator, search, starting_points
+from safs.search import Evaluation, Evaluator, Search, starting_points
+from safs.strands import Trials, run_strands
 from searchers.base import Searcher
 from searchers.registry import make_searcher
 from spaces.assignment import Assignment, AssignmentSpace
@@ -41,43 +43,102 @@ def capped(config: Config, space: AssignmentSpace) -> Config:
 def hold_contest(
     config: Config,
     space: AssignmentSpace,
-    evaluator: Callable[[int], Evaluator],
+    evaluator: Callable[[str, int], Evaluator],
+    trials: Trials,
     journal: Journal,
     observer: Observer,
 ) -> dict[str, list[Run]]:
     """Let every contestant of a config run with every seed; runs that the journal holds are not run again.
 
+    Where there is room for more trials than one run has pending, runs go on side by side.
+
     Args:
         config: its `compare` says who runs and how often, its `stage1` the budget, the start and how many suggestions
             are pending; `capped` at the space.
         space: what they search.
-        evaluator: returns what evaluates assignments with a seed.
+        evaluator: returns what evaluates assignments for a contestant, by its label, with a seed.
+        trials: what the evaluators start.
         journal: of the run directory, whose evaluators are always the same.
         observer: is told who runs.
 
     Raises:
         SafsError: if the journal's record of a run is damaged.
     """
-    runs: dict[str, list[Run]] = {}
     recorded = _recorded(journal)
     known = space.uniform() if config.stage1.start == "uniform" else []
     seeds = range(config.seed, config.seed + config.compare.seeds)
+    keys: dict[tuple[str, int], str] = {}
+    entries: dict[str, _Entry] = {}
     for contestant in config.compare.searchers:
-        observer.phase(contestant.label, len(seeds) * config.stage1.iterations)
-        runs[contestant.label] = []
+        label = contestant.label
         for seed in seeds:
             searcher = _searcher(contestant, config, space, seed)
-            key = _key(searcher, config, seed)
-            if key not in recorded:
-                budget, pending = config.stage1.iterations, config.stage1.pending
-                steps = search(searcher, evaluator(seed), budget=budget, pending=pending, known=known)
-                run = Run(seed, tuple(steps))
-                recorded[key] = {"kind": "run", "key": key, "label": contestant.label, **_to_json(run)}
-                journal.append(recorded[key])
-            else:
-                run = _read(recorded[key], config, space, known, seed, journal)
-            runs[contestant.label].append(run)
-    return runs
+            key = keys[label, seed] = _key(searcher, config, seed)
+            if key not in recorded and key not in entries:
+                first = all(entry.label != label for entry in entries.values())
+                announce = partial(observer.phase, label, len(seeds) * config.stage1.iterations) if first else None
+                begin = partial(_search, searcher, evaluator(label, seed), config, known)
+                entries[key] = _Entry(key, label, seed, begin, journal, announce)
+    run_strands(entries.values(), trials)
+    return {
+        contestant.label: [
+            entries[key].run if key in entries else _read(recorded[key], config, space, known, seed, journal)
+            for seed in seeds
+            for key in [keys[contestant.label, seed]]
+        ]
+        for contestant in config.compare.searchers
+    }
+
+
+class _Entry:
+    """A run of a contestant with a seed, journalled at its end: a strand.
+
+    Args:
+        key: all that the run depends on.
+        label, seed: of the contestant.
+        begin: returns its search.
+        journal: of the run directory.
+        announce: tells people that the contestant begins, if this is its first run.
+
+    Attributes:
+        run: what it did, once it has ended.
+    """
+
+    run: Run
+
+    def __init__(
+        self,
+        key: str,
+        label: str,
+        seed: int,
+        begin: Callable[[], Search],
+        journal: Journal,
+        announce: Callable[[], None] | None,
+    ) -> None:
+        self.label = label
+        self._key = key
+        self._seed = seed
+        self._begin = begin
+        self._search: Search | None = None
+        self._journal = journal
+        self._announce = announce
+
+    def proceed(self) -> bool:
+        """Go on as far as that goes without waiting; return whether the run has ended."""
+        if self._search is None:
+            if self._announce is not None:
+                self._announce()
+            self._search = self._begin()
+        if not self._search.proceed():
+            return False
+        self.run = Run(self._seed, tuple(self._search.evaluations))
+        self._journal.append({"kind": "run", "key": self._key, "label": self.label, **_to_json(self.run)})
+        return True
+
+
+def _search(searcher: Searcher, evaluator: Evaluator, config: Config, known: Collection[Assignment]) -> Search:
+    budget, pending = config.stage1.iterations, config.stage1.pending
+    return Search(searcher, evaluator, budget=budget, pending=pending, known=known)
 
 
 def _recorded(journal: Journal) -> dict[str, Mapping[str, Any]]:

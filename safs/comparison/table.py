@@ -53,7 +53,7 @@ class Table:
     def start(self, assignment: Assignment) -> None:
         """Do nothing: all outcomes are known."""
 
-    def wait(self, assignment: Assignment) -> TrialOutcome:
+    def outcome(self, assignment: Assignment) -> TrialOutcome:
         """Return the outcome of an assignment."""
         number = 0
         for name in self.space.check(assignment):

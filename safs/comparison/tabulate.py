@@ -6,9 +6,9 @@ from pathlib import Path
 
 from safs.comparison.table import LARGEST, Table
 from safs.config.schema import Config
+from safs.observer import Observer
 from safs.outcome import Reason, TrialOutcome
 from safs.pipeline.stage1 import stage1_spec
-from safs.runner import Observer
 from safs.session import announce, open_session
 from safs.trial import Problem
 from spaces.assignment import AssignmentSpace
@@ -40,6 +40,7 @@ def tabulate(config: Config, folder: Path, observer: Observer, *, resume: bool) 
         space = AssignmentSpace(session.prepared.problem.sites.names, config.stage1.operators)
         announce(config, session.prepared, observer)
         observer.phase("table", space.size)
+        observer.expect(space.size, lambda spec: 1.0)
         outcomes = session.runner.run("table", [stage1_spec(config, assignment) for assignment in space])
         inputs = next(record for record in session.journal.records if record["kind"] == "inputs")
         return Table(

@@ -19,16 +19,16 @@ from pydantic import (
 )
 
 from safs.config.compare import CompareConfig
+from safs.config.resources import ResourcesConfig
 from safs.config.section import Plain, Section
 from safs.config.yaml_input import lay_over, named, read_yaml
 from safs.data.placement import Residence
 from safs.data.registry import check_name
-from safs.engines.registry import ENGINES
 from safs.masks import SMALLEST_ZERO_SHARE
 from safs.protocol import Protocol
 from safs.pruning.registry import make_method, resolve_scope
 from searchers.registry import all_options
-from spaces.errors import SafsError, lookup
+from spaces.errors import SafsError
 from spaces.operators import PAPER_OPERATORS, get_operator
 
 
@@ -197,32 +197,14 @@ class Stage2Config(Section):
         folds: k of the k-fold cross-validation; the score is the mean over folds.
         epochs: epochs per fold, or null for those of the vanilla protocol.
         scales: learn one α, β per "site" or per "channel".
+        pending: how many configurations of one search wait for their score at a time; the result depends on it.
     """
 
     trials: Annotated[int, Field(ge=1)] = 12
     folds: Annotated[int, Field(ge=2)] = 3
     epochs: Annotated[int, Field(ge=1)] | None = None
     scales: Literal["site", "channel"] = "site"
-
-
-class ResourcesConfig(Section):
-    """Where trials run.
-
-    Attributes:
-        engine: "inline" runs one trial after the other in this process.
-        device: "auto" takes a GPU if there is one, else "cpu" or "cuda".
-        threads: CPU threads per trial; the same number gives the same outcome, another may not.
-    """
-
-    engine: str = "inline"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: Annotated[int, Field(ge=1)] = 1
-
-    @field_validator("engine")
-    @classmethod
-    def _known_engine(cls, name: str) -> str:
-        lookup("engine", name, ENGINES)
-        return name
+    pending: Annotated[int, Field(ge=1)] = 1
 
 
 class ReportConfig(Section):

@@ -19,18 +19,19 @@ SHARE = 0.5
 """Of a device's free memory, what a split's images may take; the rest is for networks, activations and optimisers."""
 
 
-def place(data: Data, device: torch.device, residence: Residence) -> Data:
+def place(data: Data, device: torch.device, residence: Residence, share: float = 1.0) -> Data:
     """Return a split, read on the CPU, where its trainings will look for it. No choice changes a bit of what they see.
 
     Args:
         data: on the CPU.
         device: that trains.
         residence: as of `choose`.
+        share: of the device's memory, what this process may take, in (0, 1].
 
     Raises:
         SafsError: if the images are to be held on the device, but do not fit.
     """
-    chosen = choose(data.images, device, residence, free_memory(device))
+    chosen = choose(data.images, device, residence, free_memory(device, share))
     labels = data.labels.to(device)
     if chosen == "streamed":
         return replace(data, labels=labels, streamed=True)
@@ -60,6 +61,9 @@ def choose(
     return "floats" if 4 * images.numel() <= room else "as they are"
 
 
-def free_memory(device: torch.device) -> int:
-    """Return the bytes that can still be allocated on a device."""
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_host_memory()
+def free_memory(device: torch.device, share: float = 1.0) -> int:
+    """Return the bytes that can still be allocated on a device, of which this process may take a share."""
+    if device.type != "cuda":
+        return free_host_memory()
+    free, total = torch.cuda.mem_get_info(device)
+    return min(free, int(share * total))

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from torch import Tensor
 
+from safs.config.resources import ResourcesConfig
+from safs.observer import Observer
 from safs.outcome import TrialOutcome
 from safs.spec import TrialSpec
 from safs.trial import Problem
@@ -27,25 +29,45 @@ class Engine(abc.ABC):
     """Runs trials; never decides which, and never stores what came of them.
 
     Args:
+        resources: what trials may use.
         log_path: where the log of a trial goes, by its spec.
+        observer: is told which trials begin, get on, and are lost.
+
+    Raises:
+        SafsError: if it cannot have what `resources` asks for.
     """
 
-    def __init__(self, log_path: Callable[[TrialSpec], Path]) -> None:
+    def __init__(self, resources: ResourcesConfig, log_path: Callable[[TrialSpec], Path], observer: Observer) -> None:
+        self._resources = resources
         self._log_path = log_path
-        self._problems: dict[str, Problem] = {}
+        self._observer = observer
 
-    def add_problem(self, name: str, problem: Problem) -> None:
-        """Make a problem known to the trials whose spec names it as their `network`."""
-        self._problems[name] = problem
+    @property
+    @abc.abstractmethod
+    def device(self) -> str:
+        """What trials train on, such as "cpu" or the name of a GPU: it decides the last bits of their outcomes."""
+
+    @property
+    @abc.abstractmethod
+    def room(self) -> int:
+        """How many trials can run at a time, as things are."""
 
     @abc.abstractmethod
-    def submit(self, spec: TrialSpec) -> None:
-        """Queue a trial."""
+    def add_problem(self, name: str, problem: Problem) -> None:
+        """Make a problem known to the trials whose spec names it as their `network`."""
+
+    @abc.abstractmethod
+    def submit(self, spec: TrialSpec, *, background: bool = False) -> None:
+        """Queue a trial; one in the background waits as long as others do."""
 
     @abc.abstractmethod
     def poll(self) -> Finished | None:
         """Return a trial that has ended, waiting for one if need be; None if none is queued or running."""
 
     @abc.abstractmethod
+    def cancel(self) -> None:
+        """Stop every trial, queued or running; those that had ended by then can still be polled."""
+
+    @abc.abstractmethod
     def close(self) -> None:
-        """Drop what is queued and give back every resource; may be called twice."""
+        """Cancel, and give back every resource; may be called twice."""

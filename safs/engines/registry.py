@@ -10,7 +10,7 @@ from spaces.errors import lookup
 if TYPE_CHECKING:
     from safs.engines.base import Engine
 
-ENGINES = {"inline": "safs.engines.inline:InlineEngine"}
+ENGINES = {"inline": "safs.engines.inline:InlineEngine", "ray": "safs.engines.cluster.engine:RayEngine"}
 
 
 def find_engine(name: str) -> type[Engine]:

@@ -15,9 +15,10 @@ from safs.config.schema import Config
 from safs.data.dataset import Data
 from safs.journal import Journal
 from safs.masks import violations
+from safs.observer import Observer
 from safs.pipeline.data import load_test
 from safs.pipeline.prepare import Prepared
-from safs.runner import Observer, network_path
+from safs.runner import network_path
 from safs.spec import TrialSpec
 from safs.state import load_state
 from safs.surgery import apply_assignment

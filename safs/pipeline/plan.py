@@ -39,6 +39,13 @@ class Phase:
 def plan(config: Config, problem: Problem) -> list[Phase]:
     """Return the phases of a study that starts from `problem`, the untrained network, in their order."""
     dense = () if config.model.pretrain is None else (dense_spec(config, problem.sites),)
+    prunings = tuple(spec for spec in _prunings(config, problem) if spec not in dense)
+    before = [phase for phase in (Phase("dense", dense), Phase("prune", prunings)) if phase.specs]
+    return before + searches(config, problem)
+
+
+def searches(config: Config, problem: Problem) -> list[Phase]:
+    """Return the phases of a study that come once the network is pruned."""
     space = AssignmentSpace(problem.sites.names, config.stage1.operators)
     mixed = mixtures(space)
     evaluations = [stage1_spec(config, assignment) for assignment in mixed]
@@ -49,8 +56,6 @@ def plan(config: Config, problem: Problem) -> list[Phase]:
     confirmed = min(config.stage1.finalists, searched)
     finalists = [finalist_spec(config, assignment) for assignment in mixed] if confirmed > 1 else []
     phases = [
-        Phase("dense", dense),
-        Phase("prune", tuple(spec for spec in _prunings(config, problem) if spec not in dense)),
         Phase("uniform", _in_turn(evaluations, uniform)),
         Phase("stage1", _in_turn(evaluations, searched - uniform)),
         Phase("finalists", _in_turn(finalists, confirmed)),

@@ -13,15 +13,17 @@ from torch.nn.parameter import UninitializedParameter
 from safs.checkpoints import Loaded
 from safs.config.schema import Config
 from safs.data.splits import folds
+from safs.device import pick_device
 from safs.engines.base import Engine
 from safs.masks import Mask, apply_mask, prunable_weights
 from safs.models.registry import make_model
+from safs.observer import Observer
 from safs.pipeline.data import check_test, load_train
 from safs.pipeline.pruning import check_pruning, prune_dense
 from safs.pipeline.start import Start
 from safs.plain import make_plain
 from safs.run_directory import log_path
-from safs.runner import Observer, Runner, network_path
+from safs.runner import Runner, network_path
 from safs.sites import Sites, find_sites
 from safs.spec import TrialSpec
 from safs.state import load_state
@@ -51,7 +53,7 @@ def untrained(config: Config) -> Problem:
         SafsError: if the network has no activation site, has weights that cannot be trained as they are, or does not
             return one logit per class, or if there are too few examples for the folds.
     """
-    device = pick_device(config.resources.device)
+    device = pick_device(config.resources.own_device)
     check_test(config.data)
     data = load_train(config.data, device)
     model = make_plain(make_model(config.model.name, config.model.kwargs, seed=config.seed)).to(device)
@@ -85,14 +87,6 @@ def prepare(
     problem = Problem(model=model, mask=mask, sites=sites, data=initial.data, threads=initial.threads)
     engine.add_problem("pruned", problem)
     return Prepared(problem, dense, start.loaded if start else None)
-
-
-def pick_device(name: str) -> torch.device:
-    """Return the device that a config asks for; SafsError if it asks for a GPU and there is none."""
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise SafsError("`resources.device: cuda` needs a GPU, and PyTorch finds none; use auto or cpu.")
-    return torch.device("cuda" if name == "cuda" or (name == "auto" and available) else "cpu")
 
 
 def _check_weights(model: nn.Module, name: str) -> None:

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from safs.config.schema import Config
 from safs.engines.base import Engine
 from safs.masks import Mask
+from safs.observer import Observer
 from safs.pipeline.trainer import TrialTrainer
 from safs.protocol import Protocol
 from safs.pruning import prune
 from safs.pruning.imp import IterativeMagnitude
 from safs.pruning.registry import make_method
-from safs.runner import Observer, Runner, network_path
+from safs.runner import Runner, network_path
 from safs.spec import TrialSpec
 from safs.trial import Problem, computing
 from spaces.errors import SafsError

@@ -6,11 +6,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from safs.config.schema import Config
+from safs.observer import Observer
 from safs.pipeline.stage1 import Stage1
 from safs.pipeline.stage2 import Stage2
-from safs.runner import Observer, Runner
+from safs.runner import Runner
 from safs.spec import TrialSpec
 from safs.trial import Problem
+
+
+def early_rows(config: Config, problem: Problem) -> dict[str, list[TrialSpec]]:
+    """Return the rows that rest on no search: their trials can fill what the searches leave idle."""
+    vanilla = _vanilla(config, problem)
+    srelu = replace(vanilla, assignment=("srelu",) * len(problem.sites))
+    return {"vanilla": _seeded(config, vanilla), "srelu": _seeded(config, srelu)}
 
 
 def row_specs(
@@ -20,13 +28,9 @@ def row_specs(
 
     There is no row best_single if no single operator trained at every site.
     """
-    original = problem.sites.original
-    vanilla = TrialSpec(network="pruned", assignment=original, protocol=config.train, study_seed=config.seed, keep=True)
-    per_channel = config.stage2.scales == "channel"
-    learned = replace(vanilla, learn=True, per_channel=per_channel)
+    vanilla = _vanilla(config, problem)
+    learned = replace(vanilla, learn=True, per_channel=config.stage2.scales == "channel")
     rows = {
-        "vanilla": vanilla,
-        "srelu": replace(vanilla, assignment=("srelu",) * len(original)),
         "best_single": replace(vanilla, assignment=stage1.best_single) if stage1.best_single else None,
         "stage1": replace(vanilla, assignment=stage1.assignment),
         "stage2": replace(learned, protocol=config.train.tuned(tuned["stage2"].hyperparameters)),
@@ -36,8 +40,17 @@ def row_specs(
             protocol=config.train.tuned(tuned["safs"].hyperparameters),
         ),
     }
+    return early_rows(config, problem) | {name: _seeded(config, spec) for name, spec in rows.items() if spec}
+
+
+def _vanilla(config: Config, problem: Problem) -> TrialSpec:
+    original = problem.sites.original
+    return TrialSpec(network="pruned", assignment=original, protocol=config.train, study_seed=config.seed, keep=True)
+
+
+def _seeded(config: Config, spec: TrialSpec) -> list[TrialSpec]:
     seeds = range(config.seed, config.seed + config.report.seeds)
-    return {name: [replace(spec, study_seed=seed) for seed in seeds] for name, spec in rows.items() if spec}
+    return [replace(spec, study_seed=seed) for seed in seeds]
 
 
 def train_rows(rows: dict[str, list[TrialSpec]], runner: Runner, observer: Observer) -> None:

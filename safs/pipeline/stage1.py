@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from safs.config.schema import Config
+from safs.observer import Observer
 from safs.outcome import TrialOutcome
-from safs.runner import Observer, Runner
-from safs.search import TrialEvaluator, search, starting_points
+from safs.runner import Runner
+from safs.search import Search, TrialEvaluator, starting_points
 from safs.spec import TrialSpec
+from safs.strands import run_strands
 from safs.trial import Problem
 from searchers.registry import make_searcher
 from spaces.assignment import Assignment, AssignmentSpace
@@ -61,14 +63,15 @@ def search_operators(config: Config, problem: Problem, runner: Runner, observer:
         start=starting_points(config.stage1.start, space, config.seed),
         options=config.stage1.options,
     )
-    evaluations = search(
+    search = Search(
         searcher,
         TrialEvaluator(runner, "stage1", partial(stage1_spec, config)),
         budget=config.stage1.iterations,
         pending=config.stage1.pending,
         known=uniform,
     )
-    costs |= {each.assignment: each.outcome.cost for each in evaluations if each.outcome.cost is not None}
+    run_strands([search], runner)
+    costs |= {each.assignment: each.outcome.cost for each in search.evaluations if each.outcome.cost is not None}
     if not costs:
         raise NoValidTrialError(
             "Stage 1 spent its budget without a valid trial: see trials/*/log.txt; a lower `train.lr` or other "

@@ -113,7 +113,7 @@ def collect(folder: Path) -> Run:
         seeds=_parse(
             journal_path, lambda: {name: [100 * score["accuracy"] for score in row] for name, row in scores.items()}
         ),
-        trials=_parse(journal_path, lambda: [_trial(record) for record in records if record["kind"] == "trial"]),
+        trials=_parse(journal_path, lambda: [_trial(record) for record in _as_asked(records)]),
         sites=sites,
         exported=_activations(folder) is not None,
     )
@@ -158,6 +158,11 @@ def _only(records: Sequence[Mapping[str, Any]], kind: str, path: Path) -> Mappin
         if record["kind"] == kind:
             return record
     raise SafsError(f"{path} has no record of the kind {kind!r}: the study has not ended; `safs run --resume` ends it.")
+
+
+def _as_asked(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the records of trials, those of a phase in the order in which it asked for them."""
+    return sorted((record for record in records if record["kind"] == "trial"), key=lambda r: r.get("number", 0))
 
 
 def _trial(record: Mapping[str, Any]) -> Trial:

@@ -29,8 +29,9 @@ def play(seed, trials, vanilla=VANILLA, cost=cost_of):
     asked = []
     with tempfile.TemporaryDirectory() as folder, smac_search(seed, trials, vanilla, Path(folder)) as search:
         for _ in range(trials):
-            asked.append(search.ask())
-            search.tell(cost(asked[-1]))
+            proposal = search.ask()
+            asked.append(proposal and proposal.hyperparameters)
+            search.tell(proposal, cost(asked[-1]))
     return asked
 
 

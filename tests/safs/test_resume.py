@@ -13,8 +13,8 @@ import pytest
 import safs.study
 from safs.config.schema import Config
 from safs.journal import Journal
+from safs.observer import Silent
 from safs.run_directory import open_run_directory
-from safs.runner import Silent
 from safs.study import Study
 from spaces.errors import SafsError
 

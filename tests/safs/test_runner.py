@@ -7,9 +7,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from safs.config.resources import ResourcesConfig
 from safs.engines.inline import InlineEngine
 from safs.engines.testing import DENSE, KEPT, NAN, RELU, TANH, EngineConformance, problems
 from safs.journal import Journal
+from safs.observer import Silent
 from safs.outcome import Reason, Status
 from safs.run_directory import log_path
 from safs.runner import Runner, network_path
@@ -20,7 +22,7 @@ from spaces.errors import SafsError
 
 class TestInlineEngine(EngineConformance):
     def make(self, log_path):
-        return InlineEngine(log_path)
+        return InlineEngine(ResourcesConfig(), log_path, Silent())
 
     def test_trials_end_in_the_order_of_submission(self, engine):
         for spec in (TANH, RELU, DENSE):
@@ -36,7 +38,7 @@ class TestInlineEngine(EngineConformance):
             engine.poll()
 
 
-class Watcher:
+class Watcher(Silent):
     def __init__(self):
         self.seen = []
 
@@ -51,12 +53,12 @@ class CountingEngine(InlineEngine):
     """An inline engine that counts what it is given."""
 
     def __init__(self, log_path):
-        super().__init__(log_path)
+        super().__init__(ResourcesConfig(), log_path, Silent())
         self.submitted = []
 
-    def submit(self, spec):
+    def submit(self, spec, **options):
         self.submitted.append(spec)
-        super().submit(spec)
+        super().submit(spec, **options)
 
 
 @pytest.fixture
@@ -185,6 +187,7 @@ def test_the_journal_holds_spec_and_outcome(start):
         "kind": "trial",
         "id": NAN.id,
         "phase": "stage1",
+        "number": 1,
         "spec": NAN.to_json(),
         "outcome": outcome.to_json(),
     }
@@ -219,7 +222,7 @@ def test_a_full_disk_stops_the_study_and_is_no_outcome(small_disk, fill, records
     """Whether the log, the network or the journal meets it first."""
     folder = small_disk(512)
     with Journal(folder / "journal.jsonl") as journal:
-        engine = InlineEngine(partial(log_path, folder))
+        engine = InlineEngine(ResourcesConfig(), partial(log_path, folder), Silent())
         engine.add_problem("pruned", problems()["pruned"])
         runner = Runner(engine, journal, folder, Watcher())
         runner.run("stage1", [RELU])

@@ -5,7 +5,8 @@ import random
 import pytest
 
 from safs.outcome import Reason, Status, TrialOutcome
-from safs.search import mode, search
+from safs.search import Search, mode
+from safs.strands import run_strands
 from searchers.base import Outcome
 from searchers.registry import SEARCHERS, make_searcher
 from spaces.assignment import AssignmentSpace
@@ -21,17 +22,25 @@ def cost(assignment):
 class Costs:
     """Knows what everything costs, and remembers in which order it was asked."""
 
+    has_room = False
+
     def __init__(self):
         self.calls = []
 
     def start(self, assignment):
         self.calls.append(("start", assignment))
 
-    def wait(self, assignment):
-        self.calls.append(("wait", assignment))
+    def outcome(self, assignment):
+        self.calls.append(("outcome", assignment))
         if assignment == ("relu",) * 3:
             return TrialOutcome(Status.FAILED, reason=Reason.NAN)
         return TrialOutcome(Status.SUCCEEDED, cost=cost(assignment))
+
+
+def search(searcher, costs, **options):
+    strand = Search(searcher, costs, **options)
+    run_strands([strand], costs)
+    return strand.evaluations
 
 
 def asked(evaluations):
@@ -69,8 +78,8 @@ def test_every_ask_sees_the_outcomes_of_all_but_the_last_pending_asks():
         else:
             waited += 1
     assert (started, waited) == (10, 10)
-    orders = {kind: [assignment for each, assignment in costs.calls if each == kind] for kind in ("start", "wait")}
-    assert orders["start"] == orders["wait"]
+    orders = {kind: [assignment for each, assignment in costs.calls if each == kind] for kind in ("start", "outcome")}
+    assert orders["start"] == orders["outcome"]
 
 
 @pytest.mark.parametrize("name", FAST)
@@ -101,11 +110,12 @@ class Late(Costs):
     def start(self, assignment):
         self._running.append(assignment)
 
-    def wait(self, assignment):
-        while assignment not in self._ended:
-            ended = self._running.pop(self._rng.randrange(len(self._running)))
-            self._ended[ended] = super().wait(ended)
-        return self._ended[assignment]
+    def outcome(self, assignment):
+        return self._ended.get(assignment)
+
+    def advance(self):
+        ended = self._running.pop(self._rng.randrange(len(self._running)))
+        self._ended[ended] = super().outcome(ended)
 
 
 @pytest.mark.parametrize("name", FAST)

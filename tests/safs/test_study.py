@@ -24,6 +24,7 @@ from safs.export import load_best
 from safs.journal import Journal
 from safs.masks import apply_mask, prunable_weights, violations
 from safs.models.registry import make_model
+from safs.observer import Silent
 from safs.outcome import Reason, Status, TrialOutcome
 from safs.pipeline.data import load_test
 from safs.pipeline.rows import row_specs
@@ -31,7 +32,6 @@ from safs.pipeline.stage1 import NoValidTrialError, Stage1
 from safs.pipeline.stage2 import Stage2
 from safs.protocol import Protocol
 from safs.pruning import prune
-from safs.runner import Silent
 from safs.storage import StorageError
 from safs.study import Study
 from safs.summary import ROWS
@@ -291,10 +291,13 @@ def spy_searcher(monkeypatch):
 def test_the_search_starts_where_the_config_says(start, quick, spy_searcher):
     summary, records = quick(seed=4, stage1={"searcher": "spy", "start": start, "iterations": 2})
     uniform = [(name,) * 4 for name in ("relu", "srs", "tanh")]
-    assert spy_searcher["start"] == (uniform if start == "uniform" else [])
     assert spy_searcher["seed"] == 4
     first = trials_of(records, "stage1")[0]["spec"]["assignment"]
-    if start == "uniform":
+    if start == "random":
+        assert [list(assignment) for assignment in spy_searcher["start"]] == [first]
+        assert len(set(first)) > 1, "no single operator"
+    else:
+        assert spy_searcher["start"] == uniform
         assert sum(gene != summary["best_single"] for gene in first) == 1, "a mutation of the best single operator"
         costs = {record["spec"]["assignment"][0]: record["outcome"]["cost"] for record in trials_of(records, "uniform")}
         assert {assignment[0]: outcome.cost for assignment, outcome in spy_searcher["told"][:3]} == costs
@@ -322,7 +325,7 @@ class OnlyMixed(InlineEngine):
 
     def poll(self):
         finished = super().poll()
-        if len(set(finished.spec.assignment)) > 1 or finished.spec.keep or finished.spec.learn:
+        if finished is None or len(set(finished.spec.assignment)) > 1 or finished.spec.keep or finished.spec.learn:
             return finished
         failed = TrialOutcome(Status.FAILED, None, Reason.NAN, "made to fail", {}, 0.0)
         return replace(finished, outcome=failed)
@@ -460,7 +463,7 @@ def test_a_failed_fold_is_no_score(quick, monkeypatch):
     """SMAC is told of a failure, goes on, and the incumbent is another configuration."""
     told = []
     tell = safs.hpo.SmacSearch.tell
-    monkeypatch.setattr(safs.hpo.SmacSearch, "tell", lambda self, cost: (told.append(cost), tell(self, cost)))
+    monkeypatch.setattr(safs.hpo.SmacSearch, "tell", lambda self, *of: (told.append(of[-1]), tell(self, *of)))
     run = safs.engines.inline.run_trial
     failing = []
 

@@ -9,7 +9,7 @@ from safs.comparison.compare import compare_live, compare_on_table
 from safs.comparison.table import read_table
 from safs.comparison.tabulate import tabulate
 from safs.config.schema import Config
-from safs.runner import Silent
+from safs.observer import Silent
 
 OPERATORS = ["relu", "srs", "tanh"]
 

@@ -7,7 +7,7 @@ import pytest
 
 from safs.comparison.compare import compare_on_table
 from safs.config.compare import CompareConfig
-from safs.runner import Silent
+from safs.observer import Silent
 from spaces.errors import SafsError
 
 SETTINGS = ("compare.searchers=[rs]", "compare.seeds=1", "stage1.iterations=3", "stage1.start=random")

@@ -28,7 +28,7 @@ def test_every_searcher_spends_the_same_budget_from_the_same_start(replay, tmp_p
     assert len({tuple(record["steps"][0][0]) for record in runs}) == 2  # another one with each seed
     for record in runs:
         for assignment, cost, reason, free in record["steps"]:
-            assert (cost, reason, free) == (table.wait(assignment).cost, None, False)
+            assert (cost, reason, free) == (table.outcome(assignment).cost, None, False)
     for each in result["searchers"]:
         assert (each["evaluations"], each["epochs"]) == (18, 18)
         assert len(each["curve"]["mean"]) == len(each["rank"]) == len(each["beats_random"]) == 9
@@ -39,7 +39,7 @@ def test_every_searcher_spends_the_same_budget_from_the_same_start(replay, tmp_p
 
 def test_the_single_operators_are_given_to_all_and_cost_nothing(replay, table):
     result = replay("compare.searchers=[lahc,rs]", "compare.seeds=3", "stage1.start=uniform", "stage1.iterations=4")
-    best_single = min(table.wait(assignment).cost for assignment in table.space.uniform())
+    best_single = min(table.outcome(assignment).cost for assignment in table.space.uniform())
     assert result["setting"]["given"] == 3
     for each in result["searchers"]:
         assert each["evaluations"] == 12

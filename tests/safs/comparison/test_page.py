@@ -16,9 +16,9 @@ from safs.comparison.page import write_page
 from safs.comparison.render import friedman, p_value, partial_means, too_few_seeds
 from safs.comparison.table import Table
 from safs.config.schema import Config
+from safs.observer import Silent
 from safs.outcome import Reason
 from safs.report.figures import style
-from safs.runner import Silent
 from spaces.assignment import AssignmentSpace
 from spaces.errors import SafsError
 from tests.safs.html_page import Page

@@ -23,14 +23,14 @@ def table(tiny_values):
 
 
 def test_costs_and_failures_stand_by_assignment(table):
-    assert [table.wait(assignment).cost for assignment in SPACE] == [
+    assert [table.outcome(assignment).cost for assignment in SPACE] == [
         None if isinstance(outcome, Reason) else outcome for outcome in OUTCOMES
     ]
-    failed = table.wait(("relu", "srs"))
+    failed = table.outcome(("relu", "srs"))
     assert (failed.status, failed.reason) == (Status.FAILED, Reason.NAN)
     assert table.costs.count(math.inf) == 2
     with pytest.raises(SafsError, match="Unknown operator 'tanh'"):
-        table.wait(("relu", "tanh"))
+        table.outcome(("relu", "tanh"))
 
 
 def test_a_file_gives_back_every_bit(table, tmp_path):

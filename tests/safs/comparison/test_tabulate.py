@@ -8,7 +8,7 @@ import pytest
 from safs.comparison.table import read_table
 from safs.comparison.tabulate import tabulate
 from safs.config.schema import Config
-from safs.runner import Silent
+from safs.observer import Silent
 from spaces.operators import OPERATORS
 
 
@@ -28,7 +28,7 @@ def test_every_assignment_has_the_outcome_of_its_stage_1_trial(table, table_file
     }
     assert len(of_study) == 6
     for assignment, cost in of_study.items():
-        assert table.wait(assignment).cost == cost
+        assert table.outcome(assignment).cost == cost
 
 
 def test_the_table_knows_its_config_and_what_made_it(table, tiny_values):

@@ -14,8 +14,8 @@ from safs.checkpoints import save_checkpoint
 from safs.config.schema import Config
 from safs.engines.inline import InlineEngine
 from safs.models.registry import make_model
+from safs.observer import Silent
 from safs.pruning import prune
-from safs.runner import Silent
 from safs.study import Study
 from spaces.errors import SafsError
 

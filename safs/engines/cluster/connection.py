@@ -1,0 +1,182 @@
+"""The connection to a Ray cluster: somebody's, or one on this machine that lives as long as the connection."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from safs.engines.cluster import guard
+from spaces.errors import SafsError
+
+_MARK = "SAFS_CLUSTER"
+_CLIENT = "ray://"
+_PATIENCE_S = 15.0
+"""How long the head may not answer before it counts as lost: one that is restarted by Kubernetes needs a moment."""
+_PROBE_S = 2.0
+
+
+class ClusterLostError(SafsError):
+    """The cluster's head is gone: what was finished is kept, and the study can be resumed."""
+
+    exit_code = 1
+
+
+class Connection:
+    """A connection to a Ray cluster.
+
+    Args:
+        address: as in the config's `resources.address`; None starts a cluster on this machine.
+
+    Raises:
+        SafsError: if there is no cluster at the address, or it does not let us in.
+    """
+
+    def __init__(self, address: str | None) -> None:
+        self.local = address is None
+        self._folder: Path | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
+        self._open = True
+        self._silent_since: float | None = None
+        self._probed = 0.0
+        with _signals_as_they_were():
+            if address is None:
+                self._start()
+            else:
+                self._join(address)
+
+    def check(self) -> None:
+        """Look, every now and then, whether the cluster's head answers.
+
+        Raises:
+            ClusterLostError: if it has not for a while.
+        """
+        now = time.monotonic()
+        if now - self._probed < _PROBE_S:
+            return
+        self._probed = now
+        if _answers(*self._head):
+            self._silent_since = None
+            return
+        self._silent_since = self._silent_since or now
+        if now - self._silent_since > (0 if self.local else _PATIENCE_S):
+            raise self.lost()
+
+    def lost(self) -> ClusterLostError:
+        """Return the error that says that the head is gone."""
+        host, port = self._head
+        return ClusterLostError(
+            f"The head of the Ray cluster ({host}:{port}) is gone. Finished trials are kept: once there is a cluster "
+            "again, go on with --resume."
+        )
+
+    def close(self) -> None:
+        """Leave the cluster, and end it if it is ours; may be called twice."""
+        import ray
+
+        if not self._open:
+            return
+        self._open = False
+        try:
+            with _signals_as_they_were():
+                ray.shutdown()
+        finally:
+            self._clean_up()
+
+    def _start(self) -> None:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # once: Ray reads it once in a process
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        self._folder = Path(tempfile.mkdtemp(prefix="safs-ray-"))  # not the run directory: paths of sockets are short
+        mark = f"{_MARK}={self._folder}"
+        command = [sys.executable, "-I", "-S", guard.__file__, str(self._folder), mark]
+        self._guard = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+        os.environ[_MARK] = str(self._folder)
+        try:
+            _init(address="local", include_dashboard=False, _temp_dir=str(self._folder))
+        except BaseException:
+            self._clean_up()
+            raise
+        finally:
+            del os.environ[_MARK]
+        self._head = _head()
+
+    def _join(self, address: str) -> None:
+        try:
+            if address != "auto":
+                self._head = _host_and_port(address)
+                if not _answers(*self._head):
+                    raise ConnectionError("nobody listens there")
+            _init(address=address)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise SafsError(
+                f"There is no Ray cluster to work with at `resources.address: {address}` "
+                f"({str(error).strip().splitlines()[0]}); leave it out to start one on this machine."
+            ) from error
+        if address == "auto":
+            self._head = _head()
+
+    def _clean_up(self) -> None:
+        if self._guard is not None and self._guard.stdin is not None:
+            self._guard.stdin.close()
+            self._guard.wait()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _init(**options: Any) -> None:
+    import ray
+    from ray.exceptions import RayError
+
+    try:
+        ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **options)
+    except RayError as error:  # such as AuthenticationError
+        raise ConnectionError(str(error)) from error
+
+
+def _head() -> tuple[str, int]:
+    import ray
+
+    return _host_and_port(ray.get_runtime_context().gcs_address)
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, colon, port = address.removeprefix(_CLIENT).rpartition(":")
+    if not colon or not port.isdecimal():
+        raise ValueError("an address is auto, host:port or ray://host:port")
+    return host, int(port)
+
+
+def _answers(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=_PROBE_S):
+            return True
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def _signals_as_they_were() -> Iterator[None]:
+    """Keep our handlers: Ray puts its own in the place of that of SIGTERM."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    handlers = [signal.getsignal(number) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, handlers, strict=True):
+            signal.signal(number, handler)

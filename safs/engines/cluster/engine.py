@@ -1,0 +1,333 @@
+"""The Ray engine: hands trials to workers, and knows what to do when one fails them."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from safs.config.resources import ResourcesConfig
+from safs.engines.base import Engine, Finished
+from safs.engines.cluster.capacity import check_room, need, nodes, room, whole_device
+from safs.engines.cluster.connection import Connection
+from safs.engines.cluster.parcels import Parcel, Sender
+from safs.engines.cluster.staff import Job, Run, Staff, Worker
+from safs.engines.cluster.worker import Epochs, TrialFunction
+from safs.engines.queue import TrialQueue
+from safs.observer import Observer
+from safs.outcome import Reason, Status, TrialOutcome
+from safs.spec import TrialSpec
+from safs.trial import Problem, run_trial
+from safs.trial_log import TrialLog
+from spaces.errors import SafsError, brief
+
+MOST_DEATHS = 3
+"""After so many workers that died under it, a trial has failed (LOST): it is likely to be the reason."""
+MOST_NODE_LOSSES = 20
+"""The same for nodes that were lost, which is hardly ever a trial's doing."""
+_MOST_FALSE_STARTS = 3
+_LOOK_S = 1.0
+"""How often the running trials, the nodes and the head are looked at."""
+_IDLE_S = 10.0
+_LEASE_S = 300.0
+"""On a cluster of others' a worker is given back after so long without work, and after so long with it: then it queues
+again behind those who wait."""
+
+
+class RayEngine(Engine):
+    """Runs trials on the workers of a Ray cluster, as many at a time as there is room for.
+
+    A worker is a process with its share of cores and of a GPU; it trains one trial after the other. One that dies is
+    replaced, and its trial runs again; a trial that runs out of memory runs once more, alone on a whole device; one
+    that hangs, or takes too long, is stopped from outside.
+
+    Args:
+        resources, log_path, observer: as of every engine.
+        trial: runs a trial, on the worker.
+
+    Raises:
+        SafsError: if there is no such cluster, or it has no room for a single trial.
+    """
+
+    def __init__(
+        self,
+        resources: ResourcesConfig,
+        log_path: Callable[[TrialSpec], Path],
+        observer: Observer,
+        trial: TrialFunction = run_trial,
+    ) -> None:
+        super().__init__(resources, log_path, observer)
+        self._trial = trial
+        self._parcels: dict[str, Parcel] = {}
+        self._queue: TrialQueue[Job] = TrialQueue()
+        self._exclusive: deque[Job] = deque()
+        self._staff = Staff()
+        self._ended: deque[Finished] = deque()
+        self._looked = 0.0
+        self._false_starts = 0
+        self._cluster = Connection(resources.address)
+        try:
+            self._nodes = nodes()
+            self._need = need(resources, self._nodes)
+            check_room(self._need, self._nodes)
+        except BaseException:
+            self._cluster.close()
+            raise
+        self._sender = Sender()
+
+    @property
+    def device(self) -> str:
+        if not self._need.gpus:
+            return "cpu"
+        return ", ".join(sorted({node.kind for node in self._nodes if node.room(self._need)})) or "cuda"
+
+    @property
+    def room(self) -> int:
+        return room(self._resources, self._need, self._nodes)
+
+    def add_problem(self, name: str, problem: Problem) -> None:
+        self._parcels[name] = self._sender.pack(problem)
+
+    def submit(self, spec: TrialSpec, *, background: bool = False) -> None:
+        self._queue.put(Job(spec), background=background)
+        self._allot()
+
+    def poll(self) -> Finished | None:
+        while not self._ended:
+            self._allot()
+            if not self._jobs:
+                return None
+            self._wait()
+            self._look()
+        self._allot()
+        return self._ended.popleft()
+
+    def cancel(self) -> None:
+        import ray
+
+        self._queue.clear()
+        self._exclusive.clear()
+        running = {worker.run.reference: worker for worker in self._staff.busy if worker.run is not None}
+        if running:
+            ready, _ = ray.wait(list(running), num_returns=len(running), timeout=0)
+            for reference in ready:
+                self._collect(running[reference])
+        self._queue.clear()  # what was just found to be lost
+        self._exclusive.clear()
+        for worker in self._staff:
+            self._staff.dismiss(worker)
+
+    def close(self) -> None:
+        try:
+            self.cancel()
+        finally:
+            self._cluster.close()
+
+    @property
+    def _jobs(self) -> int:
+        """How many trials are queued or running."""
+        return len(self._queue) + len(self._exclusive) + len(self._staff.busy)
+
+    # Who runs what
+
+    def _allot(self) -> None:
+        """Give trials to workers that are idle, and see that there are as many workers as are of use."""
+        if self._exclusive:
+            self._make_room()
+        for worker in self._staff:
+            if worker.idle and worker.alone and self._exclusive:
+                self._begin(worker, self._exclusive.popleft())
+            elif worker.idle and not worker.alone and self._queue and not self._awaited:
+                self._begin(worker, self._queue.take())
+        if not self._awaited:
+            ordinary = [worker for worker in self._staff if not worker.alone]
+            useful = min(self.room, len(self._queue) + sum(worker.run is not None for worker in ordinary))
+            for _ in range(useful - len(ordinary)):
+                self._staff.hire(self._need)
+
+    def _make_room(self) -> None:
+        """Let ordinary workers go as they become idle until one that has a device to itself is there."""
+        if not any(worker.alone for worker in self._staff):
+            self._staff.hire(whole_device(self._need, self._nodes), alone=True)
+        if self._awaited:
+            for worker in self._staff:
+                if not worker.alone and worker.run is None:
+                    self._staff.dismiss(worker)
+
+    @property
+    def _awaited(self) -> bool:
+        """Whether a worker with a device to itself has been asked for and is not there yet."""
+        return any(worker.alone and worker.place is None for worker in self._staff)
+
+    def _begin(self, worker: Worker, job: Job) -> None:
+        spec = job.spec
+        log = TrialLog(self._log_path(spec), spec)
+        reference = worker.actor.run.remote(self._trial, spec, self._parcels[spec.network])
+        worker.run = Run(job, reference, log)
+        self._observer.started(spec, str(worker.place))
+
+    # What comes of it
+
+    def _wait(self) -> None:
+        """Wait a moment for anything to happen, and see to it."""
+        import ray
+
+        waiting: dict[Any, Worker] = {}
+        for worker in self._staff:
+            if worker.place is None:
+                waiting[worker.arriving] = worker
+            if worker.run is not None:
+                waiting[worker.run.reference] = worker
+                if worker.run.asked is not None:
+                    waiting[worker.run.asked] = worker
+        if not waiting:
+            time.sleep(_LOOK_S)
+            return
+        ready, _ = ray.wait(list(waiting), num_returns=1, timeout=_LOOK_S)
+        for reference in ready:
+            worker = waiting[reference]
+            if worker.run is not None and reference == worker.run.reference:
+                self._collect(worker)
+            elif worker.run is not None and reference == worker.run.asked:
+                self._hear(worker.run)
+            else:
+                self._welcome(worker)
+
+    def _welcome(self, worker: Worker) -> None:
+        import ray
+        from ray.exceptions import RayError
+
+        try:
+            worker.place = ray.get(worker.arriving)
+        except RayError as error:
+            self._staff.dismiss(worker)
+            self._false_starts += 1
+            if self._false_starts >= _MOST_FALSE_STARTS:
+                raise SafsError(f"Ray's workers do not start: {brief(error)}") from error
+            return
+        worker.rested = time.monotonic()
+        self._false_starts = 0
+
+    def _collect(self, worker: Worker) -> None:
+        """Take what a worker's trial came to, or see what happened to the worker."""
+        import ray
+        from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
+
+        run = worker.run
+        assert run is not None, "it was busy"
+        try:
+            outcome, trained, epochs = ray.get(run.reference)
+        except RayTaskError as error:  # `run_trial` raises nothing: the trial could not even begin
+            self._staff.dismiss(worker)
+            raise SafsError(f"Worker {worker.place} cannot run trials: {brief(error.cause)}") from error
+        except OutOfMemoryError as error:
+            self._staff.dismiss(worker)
+            self._out_of_memory(run, _failure(Reason.OOM, str(error), run))
+        except RayError as error:
+            self._lost(worker, run, error)
+        else:
+            self._note(run, epochs)
+            self._rest(worker, outcome)
+            if outcome.reason is Reason.OOM:
+                self._out_of_memory(run, outcome)
+            else:
+                self._end(run, outcome, trained)
+
+    def _rest(self, worker: Worker, outcome: TrialOutcome) -> None:
+        """Free a worker, or let it go: after its turn, or if the failure may have broken its GPU's context."""
+        worker.run = None
+        worker.rested = time.monotonic()
+        over = not self._cluster.local and worker.rested - worker.hired > _LEASE_S
+        broken = self._need.gpus and outcome.reason is Reason.ERROR
+        if worker.alone or over or broken:
+            self._staff.dismiss(worker)
+
+    def _out_of_memory(self, run: Run, outcome: TrialOutcome) -> None:
+        if run.job.alone:
+            self._end(run, outcome, None)
+            return
+        run.job.alone = True
+        self._exclusive.append(run.job)
+        self._interrupt(run, "out of memory; it runs once more, alone on a whole device")
+
+    def _lost(self, worker: Worker, run: Run, error: Exception) -> None:
+        self._staff.dismiss(worker)
+        self._cluster.check()
+        self._nodes = nodes()
+        assert worker.place is not None, "it was busy"
+        job = run.job
+        if worker.place.node in {node.id for node in self._nodes}:
+            job.deaths += 1
+        else:
+            job.node_losses += 1
+        if job.deaths >= MOST_DEATHS or job.node_losses >= MOST_NODE_LOSSES:
+            self._end(run, _failure(Reason.LOST, str(error), run), None)
+            return
+        (self._exclusive.appendleft if job.alone else self._queue.put_back)(job)
+        self._interrupt(run, f"its worker {worker.place} was lost; it runs again")
+
+    def _interrupt(self, run: Run, reason: str) -> None:
+        run.log.close()
+        self._observer.lost(run.job.spec, reason)
+
+    def _end(self, run: Run, outcome: TrialOutcome, trained: dict[str, Tensor] | None) -> None:
+        with run.log:
+            run.log.ended(outcome)
+        self._ended.append(Finished(run.job.spec, outcome, trained))
+
+    # Whether they get on
+
+    def _look(self) -> None:
+        """Look, every now and then, at the head, the nodes, and how each trial gets on."""
+        now = time.monotonic()
+        if now - self._looked < _LOOK_S:
+            return
+        self._looked = now
+        self._cluster.check()
+        self._nodes = nodes()
+        for worker in self._staff:
+            if worker.run is not None:
+                self._watch(worker, worker.run, now)
+            elif worker.idle and not self._cluster.local and now - worker.rested > _IDLE_S:
+                self._staff.dismiss(worker)
+
+    def _watch(self, worker: Worker, run: Run, now: float) -> None:
+        limit = self._resources.trial_timeout
+        if limit is not None and now - run.began > limit:
+            self._stop(worker, run, f"It took longer than `resources.trial_timeout`, {limit:g} s.")
+        elif now - run.stirred > self._resources.stall_timeout:
+            limit = self._resources.stall_timeout
+            self._stop(worker, run, f"It did no training step within `resources.stall_timeout`, {limit:g} s.")
+        elif run.asked is None:
+            run.asked = worker.actor.progress.options(concurrency_group="questions").remote()
+
+    def _stop(self, worker: Worker, run: Run, why: str) -> None:
+        self._staff.dismiss(worker)
+        self._end(run, _failure(Reason.TIMEOUT, f"{why}\n", run), None)
+
+    def _hear(self, run: Run) -> None:
+        import ray
+        from ray.exceptions import RayError
+
+        try:
+            steps, epochs = ray.get(run.asked)
+        except RayError:
+            return  # the worker is gone, and what it ran will say so; it is not asked again
+        run.asked = None
+        if steps > run.steps:
+            run.steps, run.stirred = steps, time.monotonic()
+        self._note(run, epochs)
+
+    def _note(self, run: Run, epochs: Epochs) -> None:
+        for epoch, loss in epochs[run.epochs :]:
+            run.log.on_epoch(epoch, loss)
+            self._observer.epoch(run.job.spec, epoch, loss)
+        run.epochs = max(run.epochs, len(epochs))
+
+
+def _failure(reason: Reason, text: str, run: Run) -> TrialOutcome:
+    return TrialOutcome(Status.FAILED, reason=reason, traceback=text, seconds=time.monotonic() - run.began)

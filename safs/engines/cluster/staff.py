@@ -1,0 +1,122 @@
+"""The workers of an engine: hired as there are trials for them, and let go when they are idle."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from safs.engines.cluster.capacity import Need
+from safs.engines.cluster.worker import Place, TrialWorker
+from safs.spec import TrialSpec
+from safs.trial_log import TrialLog
+
+
+@dataclass(eq=False)
+class Job:
+    """A trial on its way.
+
+    Attributes:
+        spec: the trial.
+        deaths: how often its worker died while its node lived.
+        node_losses: how often its worker's node was lost.
+        alone: whether it ran out of memory, and now gets a whole device.
+    """
+
+    spec: TrialSpec
+    deaths: int = 0
+    node_losses: int = 0
+    alone: bool = False
+
+
+@dataclass(eq=False)
+class Run:
+    """A job that a worker is busy with.
+
+    Attributes:
+        job: the job.
+        reference: to what the worker returns.
+        log: of the trial.
+        began, stirred: when it began, and when it was last known to have got on (`time.monotonic`).
+        asked: a reference to what it answers on how it gets on, or None if it has not been asked.
+        steps: training steps that it is known to have done.
+        epochs: how many of its epochs are known.
+    """
+
+    job: Job
+    reference: Any
+    log: TrialLog
+    began: float = field(default_factory=time.monotonic)
+    stirred: float = field(default_factory=time.monotonic)
+    asked: Any = None
+    steps: int = 0
+    epochs: int = 0
+
+
+@dataclass(eq=False)
+class Worker:
+    """A worker, from when it is asked for.
+
+    Attributes:
+        actor: Ray's handle.
+        alone: whether it has a whole device.
+        arriving: a reference to where it runs, until that is known.
+        place: where it runs.
+        run: what it is busy with.
+        hired, rested: when it was asked for, and when it had nothing to do last (`time.monotonic`).
+    """
+
+    actor: Any
+    alone: bool
+    arriving: Any
+    place: Place | None = None
+    run: Run | None = None
+    hired: float = field(default_factory=time.monotonic)
+    rested: float = field(default_factory=time.monotonic)
+
+    @property
+    def idle(self) -> bool:
+        """Whether it is there and has nothing to do."""
+        return self.place is not None and self.run is None
+
+
+class Staff:
+    """Workers that reserve the same."""
+
+    def __init__(self) -> None:
+        self._workers: list[Worker] = []
+
+    def __iter__(self) -> Iterator[Worker]:
+        return iter(list(self._workers))
+
+    def __len__(self) -> int:
+        return len(self._workers)
+
+    @property
+    def busy(self) -> list[Worker]:
+        """Those that run a trial."""
+        return [worker for worker in self._workers if worker.run is not None]
+
+    def hire(self, need: Need, *, alone: bool = False) -> Worker:
+        """Ask for a worker; Ray starts it as soon as there is room."""
+        import ray
+
+        reserved: Any = {"num_cpus": need.cpus, "num_gpus": need.gpus, "concurrency_groups": {"questions": 1}}
+        kind = ray.remote(**reserved)(TrialWorker)
+        actor: Any = kind.remote(
+            [entry for entry in sys.path if entry], "cuda" if need.gpus else "cpu", need.gpus or 1.0
+        )
+        worker = Worker(actor, alone, actor.where.remote())
+        self._workers.append(worker)
+        return worker
+
+    def dismiss(self, worker: Worker) -> None:
+        """Kill a worker, whatever it is doing; its device's memory is given back with its process."""
+        import ray
+
+        self._workers.remove(worker)
+        if worker.run is not None:
+            worker.run.log.close()
+        ray.kill(worker.actor, no_restart=True)

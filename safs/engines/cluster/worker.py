@@ -1,0 +1,101 @@
+"""What runs on a worker of the cluster: one trial after the other, while another thread answers how it gets on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from safs.engines.cluster.parcels import Parcel
+    from safs.outcome import TrialOutcome
+    from safs.spec import TrialSpec
+
+TrialFunction = Callable[..., "tuple[TrialOutcome, dict[str, Tensor] | None]"]
+"""Runs a trial: `safs.trial.run_trial`, or what stands in for it where only the engine is measured."""
+
+Epochs = list[tuple[int, float]]
+"""Epochs that ended, counted from 1, with their mean training losses."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a worker runs."""
+
+    node: str
+    host: str
+    pid: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.pid}"
+
+
+class TrialWorker:
+    """An actor that trains. Nothing heavy is imported before it is needed.
+
+    Args:
+        path: where the driver finds modules: the user's own network may be there, too.
+        device: "cpu" or "cuda".
+        share: how much of the GPU's memory this process may take, in (0, 1].
+    """
+
+    def __init__(self, path: Sequence[str], device: str, share: float) -> None:
+        sys.path += [entry for entry in path if entry not in sys.path]
+        self._device = device
+        self._share = share
+        self._receiver: Any = None
+        self._progress: Any = None
+
+    def where(self) -> Place:
+        """Return where this worker runs."""
+        import os
+        import socket
+
+        import ray
+
+        return Place(ray.get_runtime_context().get_node_id(), socket.gethostname(), os.getpid())
+
+    def run(
+        self, trial: TrialFunction, spec: TrialSpec, parcel: Parcel
+    ) -> tuple[TrialOutcome, dict[str, Tensor] | None, Epochs]:
+        """Run a trial and return its outcome, its trained network if it is to be kept, and its epochs."""
+        from safs.engines.cluster.progress import Progress
+
+        problem = self._problems().unpack(parcel)
+        self._progress = progress = Progress()
+        try:
+            outcome, trained = trial(spec, problem, [progress])
+            return outcome, trained, progress.epochs
+        finally:
+            self._progress = None
+            self._give_back()
+
+    def progress(self) -> tuple[int, Epochs]:
+        """Return the steps that the running trial has done, and its epochs."""
+        progress = self._progress
+        return (progress.steps, list(progress.epochs)) if progress else (0, [])
+
+    def _problems(self) -> Any:
+        """Return what unpacks problems; made with the first trial, as it imports torch."""
+        if self._receiver is None:
+            import torch
+
+            from safs.engines.cluster.parcels import Receiver
+
+            if self._device == "cuda":
+                torch.cuda.set_per_process_memory_fraction(self._share)
+            self._receiver = Receiver(self._device, self._share)
+        return self._receiver
+
+    def _give_back(self) -> None:
+        """Return the GPU's memory that a trial used to the others that share it."""
+        if self._device == "cuda":
+            import gc
+
+            import torch
+
+            gc.collect()
+            torch.cuda.empty_cache()
