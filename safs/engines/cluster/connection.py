@@ -25,7 +25,6 @@ _MARK = "SAFS_CLUSTER"
 _CLIENT = "ray://"
 _PATIENCE_S = 15.0
 """How long the head may not answer before it counts as lost: one that is restarted by Kubernetes needs a moment."""
-_PROBE_S = 2.0
 
 
 class ClusterLostError(SafsError):
@@ -50,37 +49,30 @@ class Connection:
         self._guard: subprocess.Popen[bytes] | None = None
         self._open = True
         self._silent_since: float | None = None
-        self._probed = 0.0
         with _signals_as_they_were():
             if address is None:
                 self._start()
             else:
                 self._join(address)
 
-    def check(self) -> None:
-        """Look, every now and then, whether the cluster's head answers.
+    def answers(self) -> bool:
+        """Return whether the cluster's head answers; as long as it does not, nothing may be asked of it, or Ray hangs.
 
         Raises:
-            ClusterLostError: if it has not for a while.
+            ClusterLostError: if it has not answered for a while.
         """
-        now = time.monotonic()
-        if now - self._probed < _PROBE_S:
-            return
-        self._probed = now
-        if _answers(*self._head):
+        host, port = self._head
+        if _listens(host, port):
             self._silent_since = None
-            return
+            return True
+        now = time.monotonic()
         self._silent_since = self._silent_since or now
         if now - self._silent_since > (0 if self.local else _PATIENCE_S):
-            raise self.lost()
-
-    def lost(self) -> ClusterLostError:
-        """Return the error that says that the head is gone."""
-        host, port = self._head
-        return ClusterLostError(
-            f"The head of the Ray cluster ({host}:{port}) is gone. Finished trials are kept: once there is a cluster "
-            "again, go on with --resume."
-        )
+            raise ClusterLostError(
+                f"The head of the Ray cluster ({host}:{port}) is gone. Finished trials are kept: once there is a "
+                "cluster again, go on with --resume."
+            )
+        return False
 
     def close(self) -> None:
         """Leave the cluster, and end it if it is ours; may be called twice."""
@@ -117,7 +109,7 @@ class Connection:
         try:
             if address != "auto":
                 self._head = _host_and_port(address)
-                if not _answers(*self._head):
+                if not _listens(*self._head):
                     raise ConnectionError("nobody listens there")
             _init(address=address)
         except (ConnectionError, ValueError, RuntimeError) as error:
@@ -159,9 +151,9 @@ def _host_and_port(address: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _answers(host: str, port: int) -> bool:
+def _listens(host: str, port: int) -> bool:
     try:
-        with socket.create_connection((host, port), timeout=_PROBE_S):
+        with socket.create_connection((host, port), timeout=2.0):
             return True
     except OSError:
         return False

@@ -68,6 +68,7 @@ class RayEngine(Engine):
         self._staff = Staff()
         self._ended: deque[Finished] = deque()
         self._looked = 0.0
+        self._reachable = True
         self._false_starts = 0
         self._cluster = Connection(resources.address)
         try:
@@ -143,7 +144,7 @@ class RayEngine(Engine):
                 self._begin(worker, self._exclusive.popleft())
             elif worker.idle and not worker.alone and self._queue and not self._awaited:
                 self._begin(worker, self._queue.take())
-        if not self._awaited:
+        if self._reachable and not self._awaited:
             ordinary = [worker for worker in self._staff if not worker.alone]
             useful = min(self.room, len(self._queue) + sum(worker.run is not None for worker in ordinary))
             for _ in range(useful - len(ordinary)):
@@ -256,8 +257,8 @@ class RayEngine(Engine):
 
     def _lost(self, worker: Worker, run: Run, error: Exception) -> None:
         self._staff.dismiss(worker)
-        self._cluster.check()
-        self._nodes = nodes()
+        if self._cluster.answers():
+            self._nodes = nodes()
         assert worker.place is not None, "it was busy"
         job = run.job
         if worker.place.node in {node.id for node in self._nodes}:
@@ -287,7 +288,9 @@ class RayEngine(Engine):
         if now - self._looked < _LOOK_S:
             return
         self._looked = now
-        self._cluster.check()
+        self._reachable = self._cluster.answers()
+        if not self._reachable:
+            return
         self._nodes = nodes()
         for worker in self._staff:
             if worker.run is not None:

@@ -1,0 +1,112 @@
+"""Real Ray clusters of several nodes on this machine, whose nodes can be killed, and hostile trials to run on them."""
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from safs.engines.cluster.guard import left
+
+TOKEN = secrets.token_hex(32)
+MARK = "SAFS_TEST_CLUSTER"
+
+
+class Nodes:
+    """A cluster whose processes are ours to kill."""
+
+    def __init__(self, folder):
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        os.environ.setdefault("RAY_AUTH_TOKEN", TOKEN)
+        from ray.cluster_utils import Cluster
+
+        (folder / "ray").mkdir()  # where it notes its address
+        self._folder = folder
+        self._cluster = Cluster(shutdown_at_exit=False)
+
+    @property
+    def address(self):
+        return self._cluster.address
+
+    def add(self, cpus):
+        """Add a node, the first time the head."""
+        first = {"temp_dir": str(self._folder), "include_dashboard": False} if self._cluster.head_node is None else {}
+        with environment({MARK: str(self._folder), "RAY_TMPDIR": str(self._folder)}):
+            return self._cluster.add_node(num_cpus=cpus, **first)
+
+    def kill(self, node):
+        """Kill every process of a node at once."""
+        raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
+        for process in [raylet, *raylet.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+    def kill_head(self):
+        """Kill the node that the cluster was started on, and with it the control store."""
+        head = self._cluster.head_node
+        self.kill(head)
+        head.all_processes["gcs_server"][0].process.kill()
+
+
+@contextlib.contextmanager
+def environment(values):
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@pytest.fixture
+def nodes():
+    """A cluster with one node of one core; more can be added."""
+    folder = Path(tempfile.mkdtemp(prefix="safs-test-"))  # paths of sockets must be short
+    made = Nodes(folder)
+    try:
+        made.add(1)
+        yield made
+    finally:
+        kill_all(f"{MARK}={folder}")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def kill_all(mark):
+    """Kill all processes with a mark in their environment."""
+    while processes := [pid for pid in left(mark.encode()) if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]:
+        for pid in processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
+
+
+def workers(pid):
+    """Return the processes that train for a process of `safs` that has started a cluster of its own."""
+    found = []
+    for process in psutil.Process(pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.name().startswith("ray::TrialWorker"):
+                found.append(process)
+    return found
+
+
+@pytest.fixture
+def ours():
+    """Returns the temporary folders and processes of clusters that `safs` starts, other than those there before."""
+    before = set(Path(tempfile.gettempdir()).glob("safs-ray-*"))
+
+    def now():
+        folders = set(Path(tempfile.gettempdir()).glob("safs-ray-*")) - before
+        return [*folders, *(pid for folder in folders for pid in left(f"SAFS_CLUSTER={folder}".encode()))]
+
+    return now
