@@ -121,6 +121,8 @@ class RayEngine(Engine):
         self._exclusive.clear()
         for worker in self._staff:
             self._staff.dismiss(worker)
+            if worker.run is not None:
+                worker.run.log.close()
 
     def close(self) -> None:
         try:

@@ -117,6 +117,4 @@ class Staff:
         import ray
 
         self._workers.remove(worker)
-        if worker.run is not None:
-            worker.run.log.close()
         ray.kill(worker.actor, no_restart=True)
