@@ -18,6 +18,7 @@ from safs.observer import Observer
 from safs.outcome import Reason, TrialOutcome
 from safs.spec import TrialSpec
 from safs.storage import StorageError
+from safs.strands import Strand, run_strands
 from spaces.errors import SafsError
 
 
@@ -64,9 +65,16 @@ class Runner:
             retry: run a trial again that failed in an earlier session for another reason than its own numbers (out
                 of memory, say). Not for a search, whose later suggestions rest on that failure.
         """
+        (outcomes,) = run_strands([self.results(phase, specs, retry=retry)], self)
+        return outcomes
+
+    def results(self, phase: str, specs: Sequence[TrialSpec], *, retry: bool = False) -> Strand[list[TrialOutcome]]:
+        """Do the same as a strand, beside others."""
         for spec in dict.fromkeys(specs):
             self.start(phase, spec, retry=retry)
-        return [self.wait(spec) for spec in specs]
+        while not all(self.is_done(spec) for spec in specs):
+            yield
+        return [self._outcomes[spec.id] for spec in specs]
 
     def start(self, phase: str, spec: TrialSpec, *, retry: bool = False, background: bool = False) -> None:
         """Let a trial run, unless its outcome is known; `run` says what the arguments are.
@@ -94,12 +102,6 @@ class Runner:
     def is_done(self, spec: TrialSpec) -> bool:
         """Return whether a trial that was started has ended."""
         return spec not in self._running
-
-    def wait(self, spec: TrialSpec) -> TrialOutcome:
-        """Return the outcome of a trial that was started, as soon as it is known."""
-        while spec in self._running:
-            self.advance()
-        return self._outcomes[spec.id]
 
     def advance(self) -> None:
         """Wait until any of the trials that were started has ended."""

@@ -12,6 +12,7 @@ import numpy as np
 from safs.outcome import TrialOutcome
 from safs.runner import Runner
 from safs.spec import TrialSpec
+from safs.strands import Strand
 from searchers.base import ExhaustedError, Outcome, Searcher, Suggestion
 from spaces.assignment import Assignment, AssignmentSpace
 
@@ -69,8 +70,10 @@ def starting_points(start: Literal["uniform", "random"], space: AssignmentSpace,
     return [space.sample(np.random.default_rng([_START_STREAM, seed]))]
 
 
-class Search:
-    """A searcher that spends a budget: a strand of a study.
+def search(
+    searcher: Searcher, evaluator: Evaluator, *, budget: int, pending: int, known: Collection[Assignment] = ()
+) -> Strand[list[Evaluation]]:
+    """Let a new searcher spend a budget, and return what it asked for, in that order.
 
     The oldest pending outcome is told before each further ask, so the k-th ask always sees the outcomes of all but the
     last `pending` − 1 asks: the result depends on the searcher's seed and on `pending`, never on which trial ends
@@ -82,52 +85,27 @@ class Search:
         budget: how many evaluations it may spend; exact.
         pending: how many suggestions wait for their outcome at a time, at least 1.
         known: assignments whose outcome is known: they cost nothing (invariant 6).
-
-    Attributes:
-        evaluations: what the searcher asked for, in that order, as far as the outcomes are known.
     """
-
-    def __init__(
-        self,
-        searcher: Searcher,
-        evaluator: Evaluator,
-        *,
-        budget: int,
-        pending: int,
-        known: Collection[Assignment] = (),
-    ) -> None:
-        self.evaluations: list[Evaluation] = []
-        self._searcher = searcher
-        self._evaluator = evaluator
-        self._left = budget
-        self._pending = pending
-        self._free = frozenset(known)
-        self._waiting: deque[Suggestion] = deque()
-
-    def proceed(self) -> bool:
-        """Ask and tell as far as that goes without waiting for an outcome; return whether the search has ended."""
-        while True:
-            self._ask()
-            if not self._waiting:
-                return True
-            outcome = self._evaluator.outcome(self._waiting[0].assignment)
-            if outcome is None:
-                return False
-            suggestion = self._waiting.popleft()
-            self._searcher.tell(suggestion.id, Outcome(outcome.cost))
-            self.evaluations.append(Evaluation(suggestion.assignment, outcome, suggestion.assignment in self._free))
-
-    def _ask(self) -> None:
-        """Ask for as many suggestions as may wait, as long as there is budget and the space has any left."""
-        while len(self._waiting) < self._pending and self._left:
+    free = frozenset(known)
+    waiting: deque[Suggestion] = deque()
+    done: list[Evaluation] = []
+    spent = 0
+    while True:
+        while len(waiting) < pending and spent < budget:
             try:
-                suggestion = self._searcher.ask()
+                suggestion = searcher.ask()
             except ExhaustedError:
-                self._left = 0
-                return
-            self._evaluator.start(suggestion.assignment)
-            self._waiting.append(suggestion)
-            self._left -= suggestion.assignment not in self._free
+                break
+            evaluator.start(suggestion.assignment)
+            waiting.append(suggestion)
+            spent += suggestion.assignment not in free
+        if not waiting:
+            return done
+        suggestion = waiting.popleft()
+        while (outcome := evaluator.outcome(suggestion.assignment)) is None:
+            yield
+        searcher.tell(suggestion.id, Outcome(outcome.cost))
+        done.append(Evaluation(suggestion.assignment, outcome, suggestion.assignment in free))
 
 
 def mode(pending: int) -> str:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Generator, Iterable
+from typing import Protocol, TypeVar
 
+T = TypeVar("T")
 
-class Strand(Protocol):
-    """A part of a study that asks for trials and learns from their outcomes."""
-
-    def proceed(self) -> bool:
-        """Do all that can be done without waiting for a trial; return whether the strand has ended."""
+Strand = Generator[None, None, T]
+"""A part of a study that starts trials, yields whenever it cannot go on before one more has ended, and returns a T."""
 
 
 class Trials(Protocol):
@@ -25,25 +24,8 @@ class Trials(Protocol):
         """Wait until any trial has ended."""
 
 
-def run_strands(strands: Iterable[Strand], trials: Trials) -> None:
-    """Let strands proceed until all have ended; the next begins when the others leave room for trials.
-
-    What a strand comes to depends on its own trials alone, so neither the order in which they end nor the room changes
-    a result.
-    """
-    waiting, active = deque(strands), list[Strand]()
-    while waiting or active:
-        active = [strand for strand in active if not strand.proceed()]
-        while waiting and (not active or trials.has_room):
-            strand = waiting.popleft()
-            if not strand.proceed():
-                active.append(strand)
-        if active:
-            trials.advance()
-
-
 class NoTrials:
-    """Stands for trials where every outcome is known at once, and no strand ever waits."""
+    """Stands for trials where every outcome is known at once, and no strand ever yields."""
 
     has_room = False
 
@@ -54,3 +36,37 @@ class NoTrials:
             AssertionError: always.
         """
         raise AssertionError("nothing is waited for")
+
+
+def run_strands(strands: Iterable[Strand[T]], trials: Trials) -> list[T]:
+    """Let strands go on until all have ended, and return what they come to; one begins when others leave room.
+
+    What a strand comes to depends on its own trials alone, so neither the order in which they end nor the room changes
+    a result.
+    """
+    results: dict[int, T] = {}
+    waiting = deque(enumerate(strands))
+    active: dict[int, Strand[T]] = {}
+    with contextlib.ExitStack() as stack:
+        while waiting or active:
+            for number, strand in list(active.items()):
+                if _proceed(number, strand, results):
+                    del active[number]
+            while waiting and (not active or trials.has_room):
+                number, strand = waiting.popleft()
+                stack.callback(strand.close)
+                if not _proceed(number, strand, results):
+                    active[number] = strand
+            if active:
+                trials.advance()
+    return [results[number] for number in sorted(results)]
+
+
+def _proceed(number: int, strand: Strand[T], results: dict[int, T]) -> bool:
+    """Let a strand go on until it waits; return whether it has ended."""
+    try:
+        next(strand)
+    except StopIteration as ended:
+        results[number] = ended.value
+        return True
+    return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import itertools
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,11 @@ from safs.files import to_json, write_atomically
 from safs.journal import Journal
 from safs.observer import Observer, Silent
 from safs.pipeline.assess import assess, load_trained
+from safs.pipeline.optimise import optimise
 from safs.pipeline.plan import searches, steps
 from safs.pipeline.prepare import Prepared
-from safs.pipeline.rows import early_rows, row_specs, train_rows
-from safs.pipeline.stage1 import NoValidTrialError, search_operators
-from safs.pipeline.stage2 import tune
+from safs.pipeline.rows import row_specs, train_rows
+from safs.pipeline.stage1 import NoValidTrialError
 from safs.report.page import write_report
 from safs.runner import Runner, network_path
 from safs.session import announce, open_session
@@ -77,11 +76,7 @@ class Study:
                 self.folder / "dense.safetensors",
                 save({name: tensor.cpu().contiguous() for name, tensor in prepared.dense.items()}),
             )
-        for spec in itertools.chain(*early_rows(config, problem).values()):
-            runner.start("final", spec, background=True)
-        stage1 = search_operators(config, problem, runner, self._observer)
-        arms = {"safs": stage1.assignment, "stage2": problem.sites.original}
-        tuned = tune(config, arms, runner, self._observer)
+        stage1, tuned = optimise(config, problem, runner, self._observer)
         rows = row_specs(config, problem, stage1, tuned)
         train_rows(rows, runner, self._observer)
         scores = assess(config, prepared, rows, journal, self.folder, self._observer)

@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from safs.config.compare import ContestantConfig
@@ -14,8 +13,8 @@ from safs.config.schema import Config
 from safs.journal import Journal
 from safs.observer import Observer
 from safs.outcome import Reason, Status, TrialOutcome
-from safs.search import Evaluation, Evaluator, Search, starting_points
-from safs.strands import Trials, run_strands
+from safs.search import Evaluation, Evaluator, search, starting_points
+from safs.strands import Strand, Trials, run_strands
 from searchers.base import Searcher
 from searchers.registry import make_searcher
 from spaces.assignment import Assignment, AssignmentSpace
@@ -67,78 +66,35 @@ def hold_contest(
     recorded = _recorded(journal)
     known = space.uniform() if config.stage1.start == "uniform" else []
     seeds = range(config.seed, config.seed + config.compare.seeds)
+    total = len(seeds) * config.stage1.iterations
     keys: dict[tuple[str, int], str] = {}
-    entries: dict[str, _Entry] = {}
+    missing: dict[str, Strand[Run]] = {}
+    begun: set[str] = set()
+
+    def run(label: str, seed: int, key: str, searcher: Searcher) -> Strand[Run]:
+        if label not in begun:
+            begun.add(label)
+            observer.phase(label, total)
+        budget, pending = config.stage1.iterations, config.stage1.pending
+        steps = yield from search(searcher, evaluator(label, seed), budget=budget, pending=pending, known=known)
+        ended = Run(seed, tuple(steps))
+        journal.append({"kind": "run", "key": key, "label": label, **_to_json(ended)})
+        return ended
+
     for contestant in config.compare.searchers:
-        label = contestant.label
         for seed in seeds:
             searcher = _searcher(contestant, config, space, seed)
-            key = keys[label, seed] = _key(searcher, config, seed)
-            if key not in recorded and key not in entries:
-                first = all(entry.label != label for entry in entries.values())
-                announce = partial(observer.phase, label, len(seeds) * config.stage1.iterations) if first else None
-                begin = partial(_search, searcher, evaluator(label, seed), config, known)
-                entries[key] = _Entry(key, label, seed, begin, journal, announce)
-    run_strands(entries.values(), trials)
+            key = keys[contestant.label, seed] = _key(searcher, config, seed)
+            if key not in recorded and key not in missing:
+                missing[key] = run(contestant.label, seed, key, searcher)
+    runs = dict(zip(missing, run_strands(missing.values(), trials), strict=True))
+    for (_, seed), key in keys.items():
+        if key not in runs:
+            runs[key] = _read(recorded[key], config, space, known, seed, journal)
     return {
-        contestant.label: [
-            entries[key].run if key in entries else _read(recorded[key], config, space, known, seed, journal)
-            for seed in seeds
-            for key in [keys[contestant.label, seed]]
-        ]
+        contestant.label: [runs[keys[contestant.label, seed]] for seed in seeds]
         for contestant in config.compare.searchers
     }
-
-
-class _Entry:
-    """A run of a contestant with a seed, journalled at its end: a strand.
-
-    Args:
-        key: all that the run depends on.
-        label, seed: of the contestant.
-        begin: returns its search.
-        journal: of the run directory.
-        announce: tells people that the contestant begins, if this is its first run.
-
-    Attributes:
-        run: what it did, once it has ended.
-    """
-
-    run: Run
-
-    def __init__(
-        self,
-        key: str,
-        label: str,
-        seed: int,
-        begin: Callable[[], Search],
-        journal: Journal,
-        announce: Callable[[], None] | None,
-    ) -> None:
-        self.label = label
-        self._key = key
-        self._seed = seed
-        self._begin = begin
-        self._search: Search | None = None
-        self._journal = journal
-        self._announce = announce
-
-    def proceed(self) -> bool:
-        """Go on as far as that goes without waiting; return whether the run has ended."""
-        if self._search is None:
-            if self._announce is not None:
-                self._announce()
-            self._search = self._begin()
-        if not self._search.proceed():
-            return False
-        self.run = Run(self._seed, tuple(self._search.evaluations))
-        self._journal.append({"kind": "run", "key": self._key, "label": self.label, **_to_json(self.run)})
-        return True
-
-
-def _search(searcher: Searcher, evaluator: Evaluator, config: Config, known: Collection[Assignment]) -> Search:
-    budget, pending = config.stage1.iterations, config.stage1.pending
-    return Search(searcher, evaluator, budget=budget, pending=pending, known=known)
 
 
 def _recorded(journal: Journal) -> dict[str, Mapping[str, Any]]:

@@ -10,9 +10,9 @@ from safs.config.schema import Config
 from safs.observer import Observer
 from safs.outcome import TrialOutcome
 from safs.runner import Runner
-from safs.search import Search, TrialEvaluator, starting_points
+from safs.search import TrialEvaluator, search, starting_points
 from safs.spec import TrialSpec
-from safs.strands import run_strands
+from safs.strands import Strand
 from safs.trial import Problem
 from searchers.registry import make_searcher
 from spaces.assignment import Assignment, AssignmentSpace
@@ -40,7 +40,7 @@ class Stage1:
     cost: float
 
 
-def search_operators(config: Config, problem: Problem, runner: Runner, observer: Observer) -> Stage1:
+def search_operators(config: Config, problem: Problem, runner: Runner, observer: Observer) -> Strand[Stage1]:
     """Evaluate every single operator everywhere, then search with the configured searcher.
 
     The uniform assignments are the baseline `best_single`; a searcher that starts from them gets their outcomes for
@@ -52,7 +52,7 @@ def search_operators(config: Config, problem: Problem, runner: Runner, observer:
     space = AssignmentSpace(problem.sites.names, config.stage1.operators)
     uniform = space.uniform()
     observer.phase("best single operator", len(uniform))
-    outcomes = runner.run("uniform", [stage1_spec(config, assignment) for assignment in uniform])
+    outcomes = yield from runner.results("uniform", [stage1_spec(config, assignment) for assignment in uniform])
     costs = _costs(uniform, outcomes)
     best_single = min(costs, key=lambda assignment: costs[assignment], default=None)
     observer.phase("stage 1", config.stage1.iterations)
@@ -63,21 +63,20 @@ def search_operators(config: Config, problem: Problem, runner: Runner, observer:
         start=starting_points(config.stage1.start, space, config.seed),
         options=config.stage1.options,
     )
-    search = Search(
+    evaluations = yield from search(
         searcher,
         TrialEvaluator(runner, "stage1", partial(stage1_spec, config)),
         budget=config.stage1.iterations,
         pending=config.stage1.pending,
         known=uniform,
     )
-    run_strands([search], runner)
-    costs |= {each.assignment: each.outcome.cost for each in search.evaluations if each.outcome.cost is not None}
+    costs |= {each.assignment: each.outcome.cost for each in evaluations if each.outcome.cost is not None}
     if not costs:
         raise NoValidTrialError(
             "Stage 1 spent its budget without a valid trial: see trials/*/log.txt; a lower `train.lr` or other "
             "`stage1.operators` may help."
         )
-    best = _confirm(config, costs, best_single, runner, observer)
+    best = yield from _confirm(config, costs, best_single, runner, observer)
     return Stage1(best_single, best, costs[best])
 
 
@@ -87,7 +86,7 @@ def _confirm(
     best_single: Assignment | None,
     runner: Runner,
     observer: Observer,
-) -> Assignment:
+) -> Strand[Assignment]:
     """Return the best assignment after training the finalists for as long as the rows of the report are trained.
 
     A few epochs rank assignments roughly: among many, the first is partly lucky. The best single operator is always
@@ -100,7 +99,7 @@ def _confirm(
     if best_single is not None and best_single not in finalists:
         finalists[-1] = best_single
     observer.phase("stage 1, finalists", len(finalists))
-    outcomes = runner.run("finalists", [finalist_spec(config, assignment) for assignment in finalists])
+    outcomes = yield from runner.results("finalists", [finalist_spec(config, assignment) for assignment in finalists])
     confirmed = _costs(finalists, outcomes)
     return min(confirmed, key=lambda assignment: confirmed[assignment], default=ranked[0])
 

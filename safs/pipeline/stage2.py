@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
 from safs.config.schema import Config
-from safs.hpo import Proposal, SmacSearch, smac_search
+from safs.hpo import Proposal, smac_search
 from safs.observer import Observer
 from safs.pipeline.stage1 import NoValidTrialError
 from safs.protocol import Protocol
 from safs.runner import Runner
 from safs.spec import TrialSpec
-from safs.strands import run_strands
+from safs.strands import Strand
 from spaces.assignment import Assignment
 
 
@@ -33,79 +32,48 @@ class Stage2:
     error: float
 
 
-def tune(config: Config, arms: Mapping[str, Assignment], runner: Runner, observer: Observer) -> dict[str, Stage2]:
-    """Return for each of some assignments the hyperparameters with which it generalises best, tried on every fold.
+def tune(config: Config, assignment: Assignment, arm: str, runner: Runner, observer: Observer) -> Strand[Stage2]:
+    """Return the hyperparameters with which an assignment generalises best, each tried on every fold.
+
+    The oldest pending score is told before each further proposal, so the order in which trials end changes nothing.
 
     Args:
-        arms: assignments by the names of their phases: "safs" for that of stage 1, "stage2" for the original operators.
+        arm: the name of the phase: "safs" for the assignment of stage 1, "stage2" for the original operators.
 
     Raises:
-        NoValidTrialError: if every configuration of an arm failed.
+        NoValidTrialError: if every configuration failed.
     """
-    with contextlib.ExitStack() as stack:
-        strands = {}
-        for name, assignment in arms.items():
-            search = stack.enter_context(smac_search(config.seed, config.stage2.trials, config.train, runner.folder))
-            strands[name] = _Tuning(config, assignment, name, search, runner, observer)
-        run_strands(strands.values(), runner)
-    for name, strand in strands.items():
-        if strand.best is None:
-            raise NoValidTrialError(
-                f"Stage 2 ({name}) spent its {config.stage2.trials} trials without a valid one: see trials/*/log.txt."
-            )
-    return {name: strand.best for name, strand in strands.items() if strand.best is not None}
-
-
-class _Tuning:
-    """SMAC's search for one assignment: a strand. The oldest pending score is told before each further proposal."""
-
-    def __init__(
-        self, config: Config, assignment: Assignment, arm: str, search: SmacSearch, runner: Runner, observer: Observer
-    ) -> None:
-        self.best: Stage2 | None = None
-        self._config = config
-        self._assignment = assignment
-        self._arm = arm
-        self._search = search
-        self._runner = runner
-        self._observer = observer
-        self._left: int | None = None
-        self._waiting: deque[tuple[Proposal, list[TrialSpec]]] = deque()
-
-    def proceed(self) -> bool:
-        """Propose and tell as far as that goes without waiting for a trial; return whether the budget is spent."""
-        stage2 = self._config.stage2
-        if self._left is None:
-            self._observer.phase(f"stage 2, {self._arm}", stage2.trials * stage2.folds)
-            self._left = stage2.trials
+    observer.phase(f"stage 2, {arm}", config.stage2.trials * config.stage2.folds)
+    best: Stage2 | None = None
+    waiting: deque[tuple[Proposal, list[TrialSpec]]] = deque()
+    left = config.stage2.trials
+    with smac_search(config.seed, config.stage2.trials, config.train, runner.folder) as search:
         while True:
-            while len(self._waiting) < stage2.pending and self._left:
-                self._left = self._left - 1 if self._propose() else 0
-            if not self._waiting:
-                return True
-            proposal, specs = self._waiting[0]
-            if not all(self._runner.is_done(spec) for spec in specs):
-                return False
-            self._waiting.popleft()
-            self._tell(proposal, [self._runner.outcome(spec).cost for spec in specs])
-
-    def _propose(self) -> bool:
-        """Start the trials of one more proposal; return whether there was any."""
-        proposal = self._search.ask()
-        if proposal is None:
-            return False
-        specs = fold_specs(self._config, self._assignment, stage2_protocol(self._config, proposal.hyperparameters))
-        for spec in specs:
-            self._runner.start(self._arm, spec)
-        self._waiting.append((proposal, specs))
-        return True
-
-    def _tell(self, proposal: Proposal, costs: Sequence[float | None]) -> None:
-        errors = [cost for cost in costs if cost is not None]
-        error = fmean(errors) if len(errors) == len(costs) else None
-        self._search.tell(proposal, error)
-        if error is not None and (self.best is None or error < self.best.error):
-            self.best = Stage2(proposal.hyperparameters, error)
+            while len(waiting) < config.stage2.pending and left:
+                proposal = search.ask()
+                if proposal is None:
+                    left = 0
+                    break
+                left -= 1
+                specs = fold_specs(config, assignment, stage2_protocol(config, proposal.hyperparameters))
+                for spec in specs:
+                    runner.start(arm, spec)
+                waiting.append((proposal, specs))
+            if not waiting:
+                break
+            proposal, specs = waiting.popleft()
+            while not all(runner.is_done(spec) for spec in specs):
+                yield
+            errors = [cost for spec in specs if (cost := runner.outcome(spec).cost) is not None]
+            error = fmean(errors) if len(errors) == len(specs) else None
+            search.tell(proposal, error)
+            if error is not None and (best is None or error < best.error):
+                best = Stage2(proposal.hyperparameters, error)
+    if best is None:
+        raise NoValidTrialError(
+            f"Stage 2 ({arm}) spent its {config.stage2.trials} trials without a valid one: see trials/*/log.txt."
+        )
+    return best
 
 
 def stage2_protocol(config: Config, hyperparameters: Mapping[str, Any]) -> Protocol:

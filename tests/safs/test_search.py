@@ -5,7 +5,8 @@ import random
 import pytest
 
 from safs.outcome import Reason, Status, TrialOutcome
-from safs.search import Search, mode
+from safs.search import mode
+from safs.search import search as strand_of
 from safs.strands import run_strands
 from searchers.base import Outcome
 from searchers.registry import SEARCHERS, make_searcher
@@ -38,9 +39,8 @@ class Costs:
 
 
 def search(searcher, costs, **options):
-    strand = Search(searcher, costs, **options)
-    run_strands([strand], costs)
-    return strand.evaluations
+    (evaluations,) = run_strands([strand_of(searcher, costs, **options)], costs)
+    return evaluations
 
 
 def asked(evaluations):

@@ -75,7 +75,7 @@ for values in json.loads(sys.argv[1]):
     protocol = Protocol(**values["protocol"])
     spec = TrialSpec(**{**values, "assignment": tuple(values["assignment"]), "protocol": protocol})
     outcome, _ = run_trial(spec, problem)
-    print(json.dumps({"id": spec.id, "outcome": {**outcome.to_json(), "seconds": 0, "traceback": None}}))
+    print(json.dumps({"id": spec.id, "outcome": {**outcome.to_json(), "seconds": 0, "traceback": None, "peak_memory": None}}))
 """
 
 
@@ -86,7 +86,7 @@ def test_a_trial_is_the_same_in_every_process_and_after_any_others(hash_seed, pr
     here = {}
     for spec in specs:
         outcome, _ = run_trial(spec, problem)
-        here[spec.id] = {**outcome.to_json(), "seconds": 0, "traceback": None}
+        here[spec.id] = {**outcome.to_json(), "seconds": 0, "traceback": None, "peak_memory": None}
     assert [here[spec.id]["reason"] for spec in specs] == [None, None, "NAN", None]
     order = specs[::-1] if hash_seed == "1" else [LEARNED, SPEC, LEARNED, SPEC]
     environment = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)}

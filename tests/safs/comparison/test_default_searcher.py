@@ -6,7 +6,8 @@ import pytest
 from safs.comparison import measures
 from safs.comparison.table import find_table
 from safs.config.schema import Stage1Config
-from safs.search import Search
+from safs.search import search
+from safs.strands import NoTrials, run_strands
 from searchers.registry import make_searcher
 
 SEEDS = 25
@@ -22,9 +23,9 @@ def reach():
         for seed in range(SEEDS):
             known = table.space.uniform() if start == "uniform" else []
             searcher = make_searcher(name, table.space, seed, start=known)
-            search = Search(searcher, table, budget=budget, pending=1, known=known)
-            assert search.proceed()
-            costs = [each.outcome.cost for each in search.evaluations if not each.free]
+            strand = search(searcher, table, budget=budget, pending=1, known=known)
+            (evaluations,) = run_strands([strand], NoTrials())
+            costs = [each.outcome.cost for each in evaluations if not each.free]
             curves.append(measures.incumbents(costs, budget))
         never = np.full(SEEDS, np.inf)
         return np.median(measures.evaluations_to_reach(np.array(curves), np.full(SEEDS, threshold), never))

@@ -144,5 +144,5 @@ def test_a_network_that_cannot_be_sent_is_refused(engine):
     trials = engine()
     network = Unpicklable()
     problem = Problem(network, {}, find_sites(network, (1, 28, 28)), problems()["dense"].data)
-    with pytest.raises(SafsError, match="cannot be pickled, .*: I stay here"):
+    with pytest.raises(SafsError, match=r"cannot be pickled, .*: I stay here"):
         trials.add_problem("mine", problem)
