@@ -49,7 +49,7 @@ class TrialOutcome:
     traceback: str | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
-    peak_memory: int | None = None
+    peak_memory: int | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         assert (self.status is Status.SUCCEEDED) == (self.cost is not None), "only a success has a cost"

@@ -53,7 +53,7 @@ def problems() -> dict[str, Problem]:
 
 def without_time(outcome: TrialOutcome) -> TrialOutcome:
     """Return what two runs of one trial must have in common."""
-    return replace(outcome, seconds=0.0, traceback=None, peak_memory=None)
+    return replace(outcome, seconds=0.0, traceback=None)
 
 
 class EngineConformance(abc.ABC):

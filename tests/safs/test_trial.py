@@ -75,7 +75,8 @@ for values in json.loads(sys.argv[1]):
     protocol = Protocol(**values["protocol"])
     spec = TrialSpec(**{**values, "assignment": tuple(values["assignment"]), "protocol": protocol})
     outcome, _ = run_trial(spec, problem)
-    print(json.dumps({"id": spec.id, "outcome": {**outcome.to_json(), "seconds": 0, "traceback": None, "peak_memory": None}}))
+    same = {**outcome.to_json(), "seconds": 0, "traceback": None, "peak_memory": None}
+    print(json.dumps({"id": spec.id, "outcome": same}))
 """
 
 

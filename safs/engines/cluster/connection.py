@@ -34,7 +34,7 @@ class ClusterLostError(SafsError):
 
 
 class Connection:
-    """A connection to a Ray cluster.
+    """A connection to a Ray cluster; the one that this process has already, if it has one.
 
     Args:
         address: as in the config's `resources.address`; None starts a cluster on this machine.
@@ -44,13 +44,16 @@ class Connection:
     """
 
     def __init__(self, address: str | None) -> None:
-        self.local = address is None
+        self.local = address is None and not ray_is_up()
         self._folder: Path | None = None
         self._guard: subprocess.Popen[bytes] | None = None
         self._open = True
         self._silent_since: float | None = None
         with _signals_as_they_were():
-            if address is None:
+            if ray_is_up():
+                self._open = False
+                self._head = _head()
+            elif address is None:
                 self._start()
             else:
                 self._join(address)
@@ -88,8 +91,9 @@ class Connection:
             self._clean_up()
 
     def _start(self) -> None:
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # once: Ray reads it once in a process
+        # Ray lets nobody in without a token where it starts a cluster itself. It reads it once in a process, and would
+        # otherwise write one into the user's home.
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         self._folder = Path(tempfile.mkdtemp(prefix="safs-ray-"))  # not the run directory: paths of sockets are short
         mark = f"{_MARK}={self._folder}"
@@ -126,6 +130,13 @@ class Connection:
             self._guard.wait()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def ray_is_up() -> bool:
+    """Return whether this process has joined a cluster, which is then not ours to leave."""
+    import ray
+
+    return bool(ray.is_initialized())
 
 
 def _init(**options: Any) -> None:

@@ -61,11 +61,10 @@ class RayEngine(Engine):
         trial: TrialFunction = run_trial,
     ) -> None:
         super().__init__(resources, log_path, observer)
-        self._trial = trial
         self._parcels: dict[str, Parcel] = {}
         self._queue: TrialQueue[Job] = TrialQueue()
         self._exclusive: deque[Job] = deque()
-        self._staff = Staff()
+        self._staff = Staff(trial)
         self._ended: deque[Finished] = deque()
         self._looked = 0.0
         self._reachable = True
@@ -169,7 +168,7 @@ class RayEngine(Engine):
     def _begin(self, worker: Worker, job: Job) -> None:
         spec = job.spec
         log = TrialLog(self._log_path(spec), spec)
-        reference = worker.actor.run.remote(self._trial, spec, self._parcels[spec.network])
+        reference = worker.actor.run.remote(spec, self._parcels.get(spec.network))
         worker.run = Run(job, reference, log)
         self._observer.started(spec, str(worker.place))
 
@@ -210,7 +209,8 @@ class RayEngine(Engine):
             self._staff.dismiss(worker)
             self._false_starts += 1
             if self._false_starts >= _MOST_FALSE_STARTS:
-                raise SafsError(f"Ray's workers do not start: {brief(error)}") from error
+                *_, cause = str(error).strip().splitlines()
+                raise SafsError(f"Ray's workers do not start: {cause}") from error
             return
         worker.rested = time.monotonic()
         self._false_starts = 0
@@ -308,7 +308,7 @@ class RayEngine(Engine):
             limit = self._resources.stall_timeout
             self._stop(worker, run, f"It did no training step within `resources.stall_timeout`, {limit:g} s.")
         elif run.asked is None:
-            run.asked = worker.actor.progress.options(concurrency_group="questions").remote()
+            run.asked = worker.actor.progress.remote()
 
     def _stop(self, worker: Worker, run: Run, why: str) -> None:
         self._staff.dismiss(worker)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from safs.engines.cluster.capacity import Need
-from safs.engines.cluster.worker import Place, TrialWorker
+from safs.engines.cluster.worker import Place, TrialFunction, TrialWorker
 from safs.spec import TrialSpec
 from safs.trial_log import TrialLog
 
@@ -83,9 +83,14 @@ class Worker:
 
 
 class Staff:
-    """Workers that reserve the same."""
+    """The workers of one engine.
 
-    def __init__(self) -> None:
+    Args:
+        trial: runs trials, on the workers.
+    """
+
+    def __init__(self, trial: TrialFunction) -> None:
+        self._trial = trial
         self._workers: list[Worker] = []
 
     def __iter__(self) -> Iterator[Worker]:
@@ -103,12 +108,12 @@ class Staff:
         """Ask for a worker; Ray starts it as soon as there is room."""
         import ray
 
-        reserved: Any = {"num_cpus": need.cpus, "num_gpus": need.gpus, "concurrency_groups": {"questions": 1}}
+        reserved: Any = {"num_cpus": need.cpus, "num_gpus": need.gpus, "max_concurrency": 2}
         kind = ray.remote(**reserved)(TrialWorker)
         actor: Any = kind.remote(
             [entry for entry in sys.path if entry], "cuda" if need.gpus else "cpu", need.gpus or 1.0
         )
-        worker = Worker(actor, alone, actor.where.remote())
+        worker = Worker(actor, alone, actor.prepare.remote(self._trial))
         self._workers.append(worker)
         return worker
 

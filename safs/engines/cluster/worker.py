@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from safs.engines.cluster.progress import Progress
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -15,7 +17,8 @@ if TYPE_CHECKING:
     from safs.spec import TrialSpec
 
 TrialFunction = Callable[..., "tuple[TrialOutcome, dict[str, Tensor] | None]"]
-"""Runs a trial: `safs.trial.run_trial`, or what stands in for it where only the engine is measured."""
+"""Runs a trial, given its spec, its problem and callbacks: `safs.trial.run_trial`, or what stands in for it where only
+the engine is measured, and no problem is known."""
 
 Epochs = list[tuple[int, float]]
 """Epochs that ended, counted from 1, with their mean training losses."""
@@ -47,27 +50,28 @@ class TrialWorker:
         self._device = device
         self._share = share
         self._receiver: Any = None
-        self._progress: Any = None
+        self._progress: Progress | None = None
 
-    def where(self) -> Place:
-        """Return where this worker runs."""
+    def prepare(self, trial: TrialFunction) -> Place:
+        """Import what trials need, which takes seconds, and return where this worker runs.
+
+        Args:
+            trial: runs trials; to unpickle it was to import its module.
+        """
         import os
         import socket
 
         import ray
 
+        self._trial = trial
         return Place(ray.get_runtime_context().get_node_id(), socket.gethostname(), os.getpid())
 
-    def run(
-        self, trial: TrialFunction, spec: TrialSpec, parcel: Parcel
-    ) -> tuple[TrialOutcome, dict[str, Tensor] | None, Epochs]:
+    def run(self, spec: TrialSpec, parcel: Parcel | None) -> tuple[TrialOutcome, dict[str, Tensor] | None, Epochs]:
         """Run a trial and return its outcome, its trained network if it is to be kept, and its epochs."""
-        from safs.engines.cluster.progress import Progress
-
-        problem = self._problems().unpack(parcel)
+        problem = self._problems().unpack(parcel) if parcel is not None else None
         self._progress = progress = Progress()
         try:
-            outcome, trained = trial(spec, problem, [progress])
+            outcome, trained = self._trial(spec, problem, [progress])
             return outcome, trained, progress.epochs
         finally:
             self._progress = None

@@ -5,6 +5,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import tempfile
 import time
 from pathlib import Path
@@ -14,16 +15,18 @@ import pytest
 
 from safs.engines.cluster.guard import left
 
-TOKEN = secrets.token_hex(32)
+ROOT = Path(__file__).parents[3]
 MARK = "SAFS_TEST_CLUSTER"
+
+# Before Ray is imported: `Cluster`, unlike `ray.init`, does not turn this on by itself.
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 
 class Nodes:
     """A cluster whose processes are ours to kill."""
 
     def __init__(self, folder):
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-        os.environ.setdefault("RAY_AUTH_TOKEN", TOKEN)
         from ray.cluster_utils import Cluster
 
         (folder / "ray").mkdir()  # where it notes its address
@@ -34,11 +37,13 @@ class Nodes:
     def address(self):
         return self._cluster.address
 
-    def add(self, cpus):
+    def add(self, cpus, **options):
         """Add a node, the first time the head."""
-        first = {"temp_dir": str(self._folder), "include_dashboard": False} if self._cluster.head_node is None else {}
-        with environment({MARK: str(self._folder), "RAY_TMPDIR": str(self._folder)}):
-            return self._cluster.add_node(num_cpus=cpus, **first)
+        if self._cluster.head_node is None:
+            options |= {"temp_dir": str(self._folder), "include_dashboard": False}
+        values = {MARK: str(self._folder), "RAY_TMPDIR": str(self._folder), "PYTHONPATH": str(ROOT)}
+        with environment(values):
+            return self._cluster.add_node(num_cpus=cpus, **options)
 
     def kill(self, node):
         """Kill every process of a node at once."""
@@ -68,17 +73,33 @@ def environment(values):
                 os.environ[name] = value
 
 
-@pytest.fixture
-def nodes():
-    """A cluster with one node of one core; more can be added."""
+@contextlib.contextmanager
+def _cluster(cpus, **options):
     folder = Path(tempfile.mkdtemp(prefix="safs-test-"))  # paths of sockets must be short
     made = Nodes(folder)
     try:
-        made.add(1)
+        made.add(cpus, **options)
         yield made
     finally:
         kill_all(f"{MARK}={folder}")
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def nodes():
+    """A cluster with one node of one core; more can be added."""
+    with _cluster(1) as made:
+        yield made
+
+
+@pytest.fixture
+def client_address():
+    """The address of a cluster of two cores for those who are outside."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with _cluster(2, ray_client_server_port=port):
+        yield f"ray://127.0.0.1:{port}"
 
 
 def kill_all(mark):
@@ -101,12 +122,15 @@ def workers(pid):
 
 
 @pytest.fixture
-def ours():
-    """Returns the temporary folders and processes of clusters that `safs` starts, other than those there before."""
-    before = set(Path(tempfile.gettempdir()).glob("safs-ray-*"))
+def left_behind(monkeypatch):
+    """Returns what clusters that `safs` starts have left: folders and processes. They are in a place of their own."""
+    folder = Path(tempfile.mkdtemp(prefix="safs-left-"))
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
 
     def now():
-        folders = set(Path(tempfile.gettempdir()).glob("safs-ray-*")) - before
-        return [*folders, *(pid for folder in folders for pid in left(f"SAFS_CLUSTER={folder}".encode()))]
+        return [*folder.iterdir(), *left(f"SAFS_CLUSTER={folder}".encode())]
 
-    return now
+    yield now
+    kill_all(f"SAFS_CLUSTER={folder}")
+    shutil.rmtree(folder)

@@ -49,7 +49,7 @@ def test_workers_that_are_killed_in_both_stages_are_replaced(tiny_yaml, tmp_path
 
 @pytest.mark.parametrize("counts", [(1, 6), (14, 28)])
 def test_a_driver_that_is_killed_leaves_nothing_and_its_study_is_resumed(
-    counts, tiny_yaml, tmp_path, start_safs, run_safs, expected, ours
+    counts, tiny_yaml, tmp_path, start_safs, run_safs, expected, left_behind
 ):
     folder = tmp_path / "run"
     flags = []
@@ -59,19 +59,19 @@ def test_a_driver_that_is_killed_leaves_nothing_and_its_study_is_resumed(
         process.send_signal(signal.SIGKILL)
         process.communicate()
         until = time.monotonic() + 20
-        while ours():
-            assert time.monotonic() < until, f"left behind: {ours()}"
+        while left_behind():
+            assert time.monotonic() < until, f"left behind: {left_behind()}"
             time.sleep(0.1)
         flags = ["--resume"]
     code, _, err = run_safs("run", tiny_yaml, *RAY, "--run-dir", folder, "--resume")
     assert code == 0, err
     assert (folder / "summary.json").read_bytes() == expected
-    assert not ours()
+    assert not left_behind()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_preemption_keeps_what_was_finished_and_says_how_to_go_on(
-    number, tiny_yaml, tmp_path, start_safs, run_safs, expected, ours
+    number, tiny_yaml, tmp_path, start_safs, run_safs, expected, left_behind
 ):
     folder = tmp_path / "run"
     process = start_safs("run", tiny_yaml, *RAY, "--run-dir", folder)
@@ -80,7 +80,7 @@ def test_preemption_keeps_what_was_finished_and_says_how_to_go_on(
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert f"--run-dir {folder} --resume" in err
-    assert not ours()
+    assert not left_behind()
     code, _, err = run_safs("run", folder / "config.yaml", "--run-dir", folder, "--resume")  # on the same engine
     assert code == 0, err
     assert (folder / "summary.json").read_bytes() == expected

@@ -63,7 +63,7 @@ def drain(engine):
     return {each.spec: each.outcome for each in ended}
 
 
-def test_200_trials_of_which_a_tenth_misbehaves(engine, tmp_path, ours):
+def test_200_trials_of_which_a_tenth_misbehaves(engine, tmp_path, left_behind):
     draw = random.Random(0)
     good = [replace(RELU, assignment=tuple(draw.choices(PAPER_OPERATORS, k=4)), study_seed=n) for n in range(180)]
     bad = [
@@ -75,7 +75,7 @@ def test_200_trials_of_which_a_tenth_misbehaves(engine, tmp_path, ours):
     order = [*good, *bad]
     draw.shuffle(order)
     watcher = Losses()
-    trials = engine(watcher, workers=2, stall_timeout=4.0)
+    trials = engine(watcher, workers=2, stall_timeout=6.0)
     for spec in order:
         trials.submit(spec)
     ended = drain(trials)
@@ -93,7 +93,7 @@ def test_200_trials_of_which_a_tenth_misbehaves(engine, tmp_path, ours):
     assert lost["hog"] == 5, "once alone"
     assert lost["hang"] == 0
     trials.close()
-    assert not ours()
+    assert not left_behind()
 
 
 def test_a_trial_that_takes_too_long_is_stopped(engine):
@@ -106,7 +106,7 @@ def test_a_trial_that_takes_too_long_is_stopped(engine):
     assert others.cost is not None
 
 
-def test_cancel_stops_what_runs_and_keeps_what_has_ended(engine, ours):
+def test_cancel_stops_what_runs_and_keeps_what_has_ended(engine, left_behind):
     trials = engine(workers=2)
     endless = replace(RELU, protocol=replace(RELU.protocol, epochs=10**6))
     trials.submit(endless)
@@ -132,12 +132,12 @@ def test_cancel_stops_what_runs_and_keeps_what_has_ended(engine, ours):
     ],
     ids=str,
 )
-def test_what_is_missing_is_said_at_once(resources, message, engine, ours):
+def test_what_is_missing_is_said_at_once(resources, message, engine, left_behind):
     with pytest.raises(SafsError, match=message) as refused:
         engine(**resources)
     assert refused.value.exit_code == 2
     assert str(refused.value).isprintable()
-    assert not ours()
+    assert not left_behind()
 
 
 def test_a_network_that_cannot_be_sent_is_refused(engine):
