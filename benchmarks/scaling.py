@@ -63,10 +63,7 @@ def cluster(cpus: int) -> Iterator[None]:
     """Give a cluster of this machine that believes to have so many cores."""
     import ray
 
-    os.environ |= {
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": os.environ.get("RAY_AUTH_TOKEN") or secrets.token_hex(32),
-    }
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     with tempfile.TemporaryDirectory(prefix="safs-ray-", ignore_cleanup_errors=True) as folder:
         options: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "_temp_dir": folder}
         ray.init(address="local", num_cpus=cpus, logging_level=logging.CRITICAL, **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -14,9 +15,10 @@ from safs.config.resources import ResourcesConfig
 from safs.engines.base import Engine, Finished
 from safs.engines.cluster.capacity import check_room, need, nodes, room, whole_device
 from safs.engines.cluster.connection import Connection
+from safs.engines.cluster.jobs import Job, Run
 from safs.engines.cluster.parcels import Parcel, Sender
-from safs.engines.cluster.staff import Job, Run, Staff, Worker
-from safs.engines.cluster.worker import Epochs, TrialFunction
+from safs.engines.cluster.staff import Staff, Worker
+from safs.engines.cluster.worker import TrialFunction
 from safs.engines.queue import TrialQueue
 from safs.observer import Observer
 from safs.outcome import Reason, Status, TrialOutcome
@@ -29,9 +31,13 @@ MOST_DEATHS = 3
 """After so many workers that died under it, a trial has failed (LOST): it is likely to be the reason."""
 MOST_NODE_LOSSES = 20
 """The same for nodes that were lost, which is hardly ever a trial's doing."""
-_MOST_FALSE_STARTS = 3
+_MOST_FALSE_STARTS = 10
 _LOOK_S = 1.0
 """How often the running trials, the nodes and the head are looked at."""
+_PATIENCE_S = 30.0
+"""How long trials wait for the first worker before people are told."""
+_ALONE_S = 600.0
+"""How long a trial that is to be alone waits for a whole device: others may never leave one free."""
 _IDLE_S = 10.0
 _LEASE_S = 300.0
 """On a cluster of others' a worker is given back after so long without work, and after so long with it: then it queues
@@ -69,15 +75,24 @@ class RayEngine(Engine):
         self._looked = 0.0
         self._reachable = True
         self._false_starts = 0
+        self._staffed = time.monotonic()
         self._cluster = Connection(resources.address)
         try:
             self._nodes = nodes()
             self._need = need(resources, self._nodes)
             check_room(self._need, self._nodes)
+            self._say_if_too_many()
         except BaseException:
             self._cluster.close()
             raise
         self._sender = Sender()
+
+    def _say_if_too_many(self) -> None:
+        there = sum(node.room(self._need) for node in self._nodes)
+        if self.room > there:
+            self._observer.warning(
+                f"`resources.workers` is {self.room}, but the cluster has room for {there} as it is."
+            )
 
     @property
     def device(self) -> str:
@@ -201,14 +216,15 @@ class RayEngine(Engine):
 
     def _welcome(self, worker: Worker) -> None:
         import ray
-        from ray.exceptions import RayError
+        from ray.exceptions import RayActorError, RayError, RayTaskError
 
         try:
             worker.place = ray.get(worker.arriving)
         except RayError as error:
             self._staff.dismiss(worker)
             self._false_starts += 1
-            if self._false_starts >= _MOST_FALSE_STARTS:
+            broken = isinstance(error, RayTaskError) or (isinstance(error, RayActorError) and error.actor_init_failed)
+            if broken or self._false_starts >= _MOST_FALSE_STARTS:
                 *_, cause = str(error).strip().splitlines()
                 raise SafsError(f"Ray's workers do not start: {cause}") from error
             return
@@ -229,11 +245,11 @@ class RayEngine(Engine):
             raise SafsError(f"Worker {worker.place} cannot run trials: {brief(error.cause)}") from error
         except OutOfMemoryError as error:
             self._staff.dismiss(worker)
-            self._out_of_memory(run, _failure(Reason.OOM, str(error), run))
+            self._out_of_memory(run, run.failure(Reason.OOM, str(error)))
         except RayError as error:
             self._lost(worker, run, error)
         else:
-            self._note(run, epochs)
+            run.note(epochs, self._observer)
             self._rest(worker, outcome)
             if outcome.reason is Reason.OOM:
                 self._out_of_memory(run, outcome)
@@ -246,7 +262,7 @@ class RayEngine(Engine):
         worker.rested = time.monotonic()
         over = not self._cluster.local and worker.rested - worker.hired > _LEASE_S
         broken = self._need.gpus and outcome.reason is Reason.ERROR
-        if worker.alone or over or broken:
+        if (worker.alone and not self._exclusive) or over or broken:
             self._staff.dismiss(worker)
 
     def _out_of_memory(self, run: Run, outcome: TrialOutcome) -> None:
@@ -268,7 +284,7 @@ class RayEngine(Engine):
         else:
             job.node_losses += 1
         if job.deaths >= MOST_DEATHS or job.node_losses >= MOST_NODE_LOSSES:
-            self._end(run, _failure(Reason.LOST, str(error), run), None)
+            self._end(run, run.failure(Reason.LOST, str(error)), None)
             return
         (self._exclusive.appendleft if job.alone else self._queue.put_back)(job)
         self._interrupt(run, f"its worker {worker.place} was lost; it runs again")
@@ -294,25 +310,37 @@ class RayEngine(Engine):
         if not self._reachable:
             return
         self._nodes = nodes()
+        self._look_for_workers(now)
         for worker in self._staff:
             if worker.run is not None:
-                self._watch(worker, worker.run, now)
+                self._watch(worker, worker.run)
             elif worker.idle and not self._cluster.local and now - worker.rested > _IDLE_S:
                 self._staff.dismiss(worker)
 
-    def _watch(self, worker: Worker, run: Run, now: float) -> None:
-        limit = self._resources.trial_timeout
-        if limit is not None and now - run.began > limit:
-            self._stop(worker, run, f"It took longer than `resources.trial_timeout`, {limit:g} s.")
-        elif now - run.stirred > self._resources.stall_timeout:
-            limit = self._resources.stall_timeout
-            self._stop(worker, run, f"It did no training step within `resources.stall_timeout`, {limit:g} s.")
+    def _look_for_workers(self, now: float) -> None:
+        """See to trials that wait for workers which do not come."""
+        if not self._jobs or any(worker.place is not None for worker in self._staff):
+            self._staffed = now
+        elif self._staffed < now - _PATIENCE_S:
+            self._staffed = math.inf  # said once, until there is a worker again
+            self._observer.warning(f"Trials wait for a node that has {self._need} to spare.")
+        for worker in self._staff:
+            if worker.alone and worker.place is None and now - worker.hired > _ALONE_S and self._exclusive:
+                self._staff.dismiss(worker)
+                job = self._exclusive.popleft()
+                why = f"It ran out of memory, and found no device of its own within {_ALONE_S:g} s.\n"
+                outcome = TrialOutcome(Status.FAILED, reason=Reason.OOM, traceback=why)
+                with TrialLog(self._log_path(job.spec), job.spec) as log:
+                    log.ended(outcome)
+                self._ended.append(Finished(job.spec, outcome, None))
+
+    def _watch(self, worker: Worker, run: Run) -> None:
+        why = run.overdue(self._resources)
+        if why is not None:
+            self._staff.dismiss(worker)
+            self._end(run, run.failure(Reason.TIMEOUT, why), None)
         elif run.asked is None:
             run.asked = worker.actor.progress.remote()
-
-    def _stop(self, worker: Worker, run: Run, why: str) -> None:
-        self._staff.dismiss(worker)
-        self._end(run, _failure(Reason.TIMEOUT, f"{why}\n", run), None)
 
     def _hear(self, run: Run) -> None:
         import ray
@@ -321,18 +349,8 @@ class RayEngine(Engine):
         try:
             steps, epochs = ray.get(run.asked)
         except RayError:
-            return  # the worker is gone, and what it ran will say so; it is not asked again
-        run.asked = None
-        if steps > run.steps:
-            run.steps, run.stirred = steps, time.monotonic()
-        self._note(run, epochs)
-
-    def _note(self, run: Run, epochs: Epochs) -> None:
-        for epoch, loss in epochs[run.epochs :]:
-            run.log.on_epoch(epoch, loss)
-            self._observer.epoch(run.job.spec, epoch, loss)
-        run.epochs = max(run.epochs, len(epochs))
-
-
-def _failure(reason: Reason, text: str, run: Run) -> TrialOutcome:
-    return TrialOutcome(Status.FAILED, reason=reason, traceback=text, seconds=time.monotonic() - run.began)
+            return  # the worker is gone, and what it ran will say so
+        finally:
+            run.asked = None
+        run.hear(steps)
+        run.note(epochs, self._observer)

@@ -9,50 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from safs.engines.cluster.capacity import Need
+from safs.engines.cluster.jobs import Run
 from safs.engines.cluster.worker import Place, TrialFunction, TrialWorker
-from safs.spec import TrialSpec
-from safs.trial_log import TrialLog
-
-
-@dataclass(eq=False)
-class Job:
-    """A trial on its way.
-
-    Attributes:
-        spec: the trial.
-        deaths: how often its worker died while its node lived.
-        node_losses: how often its worker's node was lost.
-        alone: whether it ran out of memory, and now gets a whole device.
-    """
-
-    spec: TrialSpec
-    deaths: int = 0
-    node_losses: int = 0
-    alone: bool = False
-
-
-@dataclass(eq=False)
-class Run:
-    """A job that a worker is busy with.
-
-    Attributes:
-        job: the job.
-        reference: to what the worker returns.
-        log: of the trial.
-        began, stirred: when it began, and when it was last known to have got on (`time.monotonic`).
-        asked: a reference to what it answers on how it gets on, or None if it has not been asked.
-        steps: training steps that it is known to have done.
-        epochs: how many of its epochs are known.
-    """
-
-    job: Job
-    reference: Any
-    log: TrialLog
-    began: float = field(default_factory=time.monotonic)
-    stirred: float = field(default_factory=time.monotonic)
-    asked: Any = None
-    steps: int = 0
-    epochs: int = 0
 
 
 @dataclass(eq=False)

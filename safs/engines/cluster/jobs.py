@@ -1,0 +1,80 @@
+"""Trials on their way through the engine: what happened to each, and how the running ones get on."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from safs.config.resources import ResourcesConfig
+from safs.engines.cluster.worker import Epochs
+from safs.observer import Observer
+from safs.outcome import Reason, Status, TrialOutcome
+from safs.spec import TrialSpec
+from safs.trial_log import TrialLog
+
+
+@dataclass(eq=False)
+class Job:
+    """A trial on its way.
+
+    Attributes:
+        spec: the trial.
+        deaths: how often its worker died while its node lived.
+        node_losses: how often its worker's node was lost.
+        alone: whether it ran out of memory, and now gets a whole device.
+    """
+
+    spec: TrialSpec
+    deaths: int = 0
+    node_losses: int = 0
+    alone: bool = False
+
+
+@dataclass(eq=False)
+class Run:
+    """A job that a worker is busy with.
+
+    Attributes:
+        job: the job.
+        reference: to what the worker returns.
+        log: of the trial.
+        began, stirred: when it began, and when it was last known to have got on (`time.monotonic`).
+        asked: a reference to what it answers on how it gets on, or None if it has not been asked.
+        steps: training steps that it is known to have done.
+        epochs: how many of its epochs are known.
+    """
+
+    job: Job
+    reference: Any
+    log: TrialLog
+    began: float = field(default_factory=time.monotonic)
+    stirred: float = field(default_factory=time.monotonic)
+    asked: Any = None
+    steps: int = 0
+    epochs: int = 0
+
+    def note(self, epochs: Epochs, observer: Observer) -> None:
+        """Log and tell those of a trial's epochs that were not known yet."""
+        for epoch, loss in epochs[self.epochs :]:
+            self.log.on_epoch(epoch, loss)
+            observer.epoch(self.job.spec, epoch, loss)
+        self.epochs = max(self.epochs, len(epochs))
+
+    def hear(self, steps: int) -> None:
+        """Note how many training steps it has done, if that is more than was known."""
+        if steps > self.steps:
+            self.steps, self.stirred = steps, time.monotonic()
+
+    def overdue(self, resources: ResourcesConfig) -> str | None:
+        """Return why it is to be stopped, if it is."""
+        now, limit = time.monotonic(), resources.trial_timeout
+        if limit is not None and now - self.began > limit:
+            return f"It took longer than `resources.trial_timeout`, {limit:g} s.\n"
+        if now - self.stirred > resources.stall_timeout:
+            return f"It did no training step within `resources.stall_timeout`, {resources.stall_timeout:g} s.\n"
+        return None
+
+    def failure(self, reason: Reason, text: str) -> TrialOutcome:
+        """Return the outcome of a trial that could not say itself how it ended."""
+        return TrialOutcome(Status.FAILED, reason=reason, traceback=text, seconds=time.monotonic() - self.began)

@@ -1,0 +1,116 @@
+"""What a trial reserves, and how many fit on nodes of any kind: no cluster is needed for arithmetic."""
+
+import pytest
+
+from safs.config.resources import ResourcesConfig
+from safs.config.schema import Config
+from safs.engines.cluster.capacity import Need, Node, check_room, need, room, whole_device
+from spaces.errors import SafsError
+
+CPU = Node("a", 16, 0, "")
+GPU = Node("b", 8, 2, "H200")
+SMALL = Node("c", 2, 1, "H200")
+
+
+def ray(**resources):
+    return ResourcesConfig(engine="ray", **resources)
+
+
+@pytest.mark.parametrize(
+    ("node", "cpus", "gpus", "expected"),
+    [
+        (CPU, 1, 0, 16),
+        (CPU, 3, 0, 5),
+        (CPU, 1, 1, 0),
+        (CPU, 17, 0, 0),
+        (GPU, 1, 1, 2),
+        (GPU, 1, 0.5, 4),
+        (GPU, 1, 0.25, 8),
+        (GPU, 4, 0.25, 2),
+        (GPU, 1, 0.3333, 6),
+        (SMALL, 1, 0.1, 2),
+    ],
+)
+def test_room_is_what_both_kinds_allow(node, cpus, gpus, expected):
+    assert node.room(Need(cpus, gpus)) == expected
+
+
+@pytest.mark.parametrize(
+    ("resources", "nodes", "expected"),
+    [
+        ({}, [CPU], Need(1, 0)),
+        ({}, [CPU, GPU], Need(1, 1)),
+        ({"device": "cpu"}, [GPU], Need(1, 0)),
+        ({"device": "cuda"}, [CPU], Need(1, 1)),
+        ({"threads": 4}, [CPU], Need(4, 0)),
+        ({"threads": 2, "cpus_per_trial": 3}, [CPU], Need(3, 0)),
+        ({"gpus_per_trial": 0}, [GPU], Need(1, 0)),
+        ({"gpus_per_trial": 0.33}, [GPU], Need(1, 0.3333)),
+        ({"gpus_per_trial": 1 / 7}, [GPU], Need(1, 0.1428)),
+    ],
+    ids=str,
+)
+def test_what_a_trial_reserves(resources, nodes, expected):
+    assert need(ray(**resources), nodes) == expected
+
+
+@pytest.mark.parametrize("k", range(1, 33))
+def test_k_trials_that_reserve_one_kth_share_a_gpu(k):
+    reserved = need(ray(gpus_per_trial=1 / k), [GPU])
+    assert k * reserved.gpus <= 1
+    assert Node("x", 64, 1, "").room(reserved) == k
+
+
+def test_workers_are_as_many_as_fit_or_as_asked():
+    assert room(ray(), Need(1, 0.5), [CPU, GPU, SMALL]) == 4 + 2
+    assert room(ray(workers=3), Need(1, 0), [CPU]) == 3
+    assert room(ray(), Need(1, 0), []) == 0
+
+
+def test_a_whole_device_is_a_gpu_or_the_cores_of_the_largest_node():
+    assert whole_device(Need(1, 0.25), [CPU, GPU]) == Need(1, 1)
+    assert whole_device(Need(1, 0), [SMALL, CPU]) == Need(16, 0)
+    assert whole_device(Need(2, 0), []) == Need(2, 0)
+
+
+@pytest.mark.parametrize(
+    ("reserved", "nodes", "message"),
+    [
+        (Need(1, 1), [CPU], "needs 1 CPU and 1 GPU, but the cluster has 16 CPUs and 0 GPUs"),
+        (Need(32, 0), [CPU], "needs 32 CPUs, but the cluster has 16 CPUs"),
+        (Need(10, 1), [CPU, GPU], "on one node, which none of the cluster's 2 nodes has"),
+    ],
+)
+def test_what_is_missing_is_said(reserved, nodes, message):
+    with pytest.raises(SafsError, match=message):
+        check_room(reserved, nodes)
+    check_room(Need(1, 0), [CPU])
+
+
+@pytest.mark.parametrize(
+    ("resources", "message"),
+    [
+        ({"workers": 2}, "`workers` is for engines with workers of their own; set `engine: ray`, too"),
+        ({"gpus_per_trial": 0.25}, "`gpus_per_trial` is for engines"),
+        ({"trial_timeout": 5}, "`trial_timeout` is for engines"),
+        ({"address": "auto"}, "`address` is for engines"),
+        ({"engine": "rey"}, "Unknown engine 'rey'"),
+        ({"engine": "ray", "workers": 0}, "resources.workers"),
+        ({"engine": "ray", "workers": "some"}, "resources.workers"),
+        ({"engine": "ray", "gpus_per_trial": 0.4}, "must be 0, 1, or 1/k"),
+        ({"engine": "ray", "gpus_per_trial": 2}, "less than or equal to 1"),
+        ({"engine": "ray", "gpus_per_trial": True}, "must not be true or false"),
+        ({"engine": "ray", "threads": 4, "cpus_per_trial": 2}, "`threads` must not exceed `cpus_per_trial`"),
+        ({"engine": "ray", "device": "cuda", "gpus_per_trial": 0}, "`device: cuda` needs `gpus_per_trial`"),
+        ({"engine": "ray", "device": "cpu", "gpus_per_trial": 1}, "is for `device: cuda` or auto"),
+        ({"engine": "ray", "stall_timeout": 0}, "greater than 0"),
+        ({"engine": "ray", "trial_timeout": ".inf"}, "resources.trial_timeout"),
+        ({"engine": "ray", "address": ""}, "resources.address"),
+    ],
+    ids=str,
+)
+def test_resources_that_contradict_each_other_are_refused(resources, message, tiny_values):
+    with pytest.raises(SafsError) as refused:
+        Config.from_mapping(tiny_values(resources=resources))
+    assert message in str(refused.value)
+    assert str(refused.value).isprintable()
