@@ -13,7 +13,7 @@ class Observer(Protocol):
     """Is told what happens in a study; shows it to people. Nothing that it does changes a result."""
 
     def warning(self, text: str) -> None:
-        """Called with what people should know: of the network or its mask, or of a worker that was lost."""
+        """Called with what people should know: of the network or its mask, or of the workers."""
 
     def expect(self, work: float, share: Callable[[TrialSpec], float]) -> None:
         """Called once it is known how much there is to train at most, and what share of it a trial is."""

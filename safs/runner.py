@@ -43,6 +43,7 @@ class Runner:
         self._running: dict[TrialSpec, tuple[str, int]] = {}
         self._asked: Counter[str] = Counter()
         self._background: set[TrialSpec] = set()
+        self._unasked: set[TrialSpec] = set()
         self._outcomes = dict(_read(record) for record in journal.records if record["kind"] == "trial")
 
     def knows(self, spec: TrialSpec) -> bool:
@@ -82,11 +83,14 @@ class Runner:
         Args:
             background: let others go first, whenever they are asked for; nobody is told if the outcome is known.
         """
-        if not background:
-            self._asked[phase] += 1
+        self._asked[phase] += 1
         if self.knows(spec) and not (retry and self._outcomes[spec.id].reason not in (None, Reason.NAN)):
-            if not background:
+            if not background and spec not in self._unasked:
                 self._observer.trial(phase, spec, self._outcomes[spec.id], cached=True)
+            self._unasked.discard(spec)  # people have been told of it when it ended
+        elif spec in self._background and not background:
+            self._background.discard(spec)
+            self._engine.hurry(spec)
         elif spec not in self._running:
             self._running[spec] = phase, self._asked[phase]
             if background:
@@ -98,6 +102,11 @@ class Runner:
     def has_room(self) -> bool:
         """Whether one more trial that is not in the background could begin at once."""
         return len(self._running) - len(self._background) < self._engine.room
+
+    @property
+    def room(self) -> int:
+        """How many trials can run at a time, as things are."""
+        return self._engine.room
 
     def is_done(self, spec: TrialSpec) -> bool:
         """Return whether a trial that was started has ended."""
@@ -122,14 +131,16 @@ class Runner:
         """Stop what still runs; what had ended by then is kept."""
         self._engine.cancel()
         if not isinstance(error, StorageError):
-            while (finished := self._engine.poll()) is not None:
+            while self._running and (finished := self._engine.poll()) is not None:
                 self._commit(finished)
 
     def _commit(self, finished: Finished) -> None:
         """Store a finished trial: its network first, so that the journal never names one that is not there."""
         spec, outcome = finished.spec, finished.outcome
         phase, number = self._running.pop(spec)
-        self._background.discard(spec)
+        if spec in self._background:
+            self._background.discard(spec)
+            self._unasked.add(spec)
         if finished.trained is not None:
             write_atomically(network_path(self.folder, spec), save(finished.trained))
         record = {"kind": "trial", "id": spec.id, "phase": phase, "number": number}

@@ -81,11 +81,9 @@ def run_trial(
     except StorageError:
         raise
     except NonFiniteLossError:
-        outcome, trained = _failure(Reason.NAN), None
-    except (torch.OutOfMemoryError, MemoryError):
-        outcome, trained = _failure(Reason.OOM), None
+        outcome, trained = failed(Reason.NAN), None
     except Exception as error:  # noqa: BLE001 - whatever a network's forward pass may raise: kept, traceback and all
-        outcome, trained = _failure(Reason.OOM if _is_full(error) else Reason.ERROR), None
+        outcome, trained = failed(Reason.OOM if out_of_memory(error) else Reason.ERROR), None
     return replace(outcome, seconds=time.perf_counter() - started, peak_memory=peak.bytes()), trained
 
 
@@ -108,12 +106,15 @@ def _deterministic(device: torch.device) -> contextlib.AbstractContextManager[No
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
 
 
-def _is_full(error: Exception) -> bool:
-    """Return whether the CPU's allocator had no memory left, for which PyTorch has no class of errors."""
+def out_of_memory(error: Exception) -> bool:
+    """Return whether there was no memory left; PyTorch has no class of errors for that on a CPU."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
-def _failure(reason: Reason) -> TrialOutcome:
+def failed(reason: Reason) -> TrialOutcome:
+    """Return the outcome of a trial that failed with the exception that is being handled."""
     return TrialOutcome(Status.FAILED, reason=reason, traceback=traceback.format_exc())
 
 

@@ -61,6 +61,10 @@ class Engine(abc.ABC):
         """Queue a trial; one in the background waits as long as others do."""
 
     @abc.abstractmethod
+    def hurry(self, spec: TrialSpec) -> None:
+        """Let a trial that waits in the background wait as others do; nothing happens if it runs."""
+
+    @abc.abstractmethod
     def poll(self) -> Finished | None:
         """Return a trial that has ended, waiting for one if need be; None if none is queued or running."""
 

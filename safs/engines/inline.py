@@ -38,6 +38,9 @@ class InlineEngine(Engine):
     def submit(self, spec: TrialSpec, *, background: bool = False) -> None:
         self._queue.put(spec, background=background)
 
+    def hurry(self, spec: TrialSpec) -> None:
+        self._queue.hurry(lambda queued: queued == spec)
+
     def poll(self) -> Finished | None:
         if not self._queue:
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -25,6 +26,12 @@ class TrialQueue(Generic[T]):
     def put_back(self, item: T) -> None:
         """Add before all others."""
         self._foreground.appendleft(item)
+
+    def hurry(self, wanted: Callable[[T], bool]) -> None:
+        """Take what is wanted out of the background."""
+        for item in [item for item in self._background if wanted(item)]:
+            self._background.remove(item)
+            self._foreground.append(item)
 
     def take(self) -> T:
         """Remove and return the next.

@@ -168,6 +168,21 @@ class EngineConformance(abc.ABC):
         assert "FAILED reason NAN" in failed
         assert "NonFiniteLossError" in failed
 
+    def test_cancel_drops_what_waits_and_the_engine_goes_on(self, engine: Engine) -> None:
+        endless = replace(RELU, protocol=replace(SGD, epochs=10**7))
+        engine.submit(TANH)
+        assert engine.poll() is not None
+        for spec in (endless, TANH):
+            engine.submit(spec)
+        engine.cancel()
+        assert endless not in self.drain(engine)
+        engine.submit(RELU)
+        assert self.drain(engine).keys() == {RELU}
+
+    def test_it_says_what_it_runs_on(self, engine: Engine) -> None:
+        assert engine.room >= 1
+        assert engine.device
+
     def test_close_drops_what_waits_and_may_be_called_twice(self, engine: Engine) -> None:
         engine.submit(RELU)
         engine.submit(TANH)

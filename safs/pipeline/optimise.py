@@ -20,6 +20,11 @@ def optimise(config: Config, problem: Problem, runner: Runner, observer: Observe
     Raises:
         NoValidTrialError: if a stage spent its budget without one valid trial.
     """
+    if config.stage1.pending < runner.room:
+        observer.warning(
+            f"There is room for {runner.room} trials at a time, and stage 1 has {config.stage1.pending} pending: "
+            "`stage1.pending` and `stage2.pending` say how many suggestions may wait, on which results depend."
+        )
     for spec in itertools.chain(*early_rows(config, problem).values()):
         runner.start("final", spec, background=True)
     found: list[Stage1] = []

@@ -19,6 +19,10 @@ from spaces.errors import SafsError
 T = TypeVar("T")
 
 
+_PHASES = ("dense", "prune", "uniform", "stage1", "finalists", "safs", "stage2", "final")
+"""What trials are journalled for, in the order of a study."""
+
+
 @dataclass(frozen=True)
 class Trial:
     """One line of the journal."""
@@ -50,7 +54,7 @@ class Run:
         problem: the network, its sites and mask, as `safs inspect -o json` has them.
         inputs: device, versions and fingerprints of what the study read; empty in a run directory without them.
         seeds: for each row, the test accuracies of its seeds in percent.
-        trials: every trial in the order in which they ended.
+        trials: every trial, by phase, and in the order in which each phase asked for them.
         sites: what was found; `exported` says whether it is from `best/`, or only names of operators.
     """
 
@@ -161,8 +165,9 @@ def _only(records: Sequence[Mapping[str, Any]], kind: str, path: Path) -> Mappin
 
 
 def _as_asked(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the records of trials, those of a phase in the order in which it asked for them."""
-    return sorted((record for record in records if record["kind"] == "trial"), key=lambda r: r.get("number", 0))
+    """Return the records of trials by phase, and those of a phase in the order in which it asked for them."""
+    trials = [record for record in records if record["kind"] == "trial"]
+    return sorted(trials, key=lambda record: (_PHASES.index(record["phase"]), record.get("number", 0)))
 
 
 def _trial(record: Mapping[str, Any]) -> Trial:

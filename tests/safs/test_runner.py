@@ -29,6 +29,15 @@ class TestInlineEngine(EngineConformance):
             engine.submit(spec)
         assert list(self.drain(engine)) == [TANH, RELU, DENSE]
 
+    def test_the_background_waits_for_all_others_unless_it_is_hurried(self, engine):
+        engine.submit(DENSE, background=True)
+        engine.submit(KEPT, background=True)
+        engine.submit(RELU)
+        engine.submit(TANH)
+        engine.hurry(KEPT)
+        engine.hurry(NAN)  # unknown: nothing happens
+        assert list(self.drain(engine)) == [RELU, TANH, KEPT, DENSE]
+
     def test_a_log_that_cannot_be_written_is_no_outcome(self, tmp_path):
         (tmp_path / "file").touch()
         engine = self.make(lambda spec: tmp_path / "file" / spec.id / "log.txt")
@@ -102,6 +111,19 @@ def test_every_trial_is_trained_once_and_outcomes_come_in_the_order_asked(start)
         ("stage2", NAN, "FAILED", True),
         ("stage2", DENSE, "SUCCEEDED", False),
     ]
+
+
+def test_a_trial_in_the_background_is_told_once_and_hurried_when_it_is_asked_for(start):
+    runner, engine, watcher, journal = start()
+    for spec in (DENSE, TANH, KEPT):
+        runner.start("final", spec, background=True)
+    assert runner.has_room, "the background takes no room"
+    runner.run("stage1", [RELU, TANH])  # a row that a search asks for, too
+    assert [record["id"] for record in journal.records] == [RELU.id, TANH.id]
+    runner.run("final", [DENSE, TANH, KEPT])
+    assert engine.submitted == [DENSE, TANH, KEPT, RELU]
+    told = [(spec, cached) for _, spec, _, cached in watcher.seen]
+    assert told == [(RELU, False), (TANH, False), (TANH, True), (DENSE, False), (KEPT, False)]
 
 
 def test_another_runner_on_the_same_journal_knows_every_outcome(start):

@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from safs.engines.cluster import guard
-from spaces.errors import SafsError
+from spaces.errors import SafsError, brief
 
 _MARK = "SAFS_CLUSTER"
 _CLIENT = "ray://"
+_LONGEST_PLACE = 25
 _PATIENCE_S = 15.0
 """How long the head may not answer before it counts as lost: one that is restarted by Kubernetes needs a moment."""
 
@@ -39,12 +40,17 @@ class Connection:
     Args:
         address: as in the config's `resources.address`; None starts a cluster on this machine.
 
+    Attributes:
+        local: whether the cluster is ours alone, on this machine.
+        alive: whether the cluster is there; once it is not, Ray is not to be asked anything.
+
     Raises:
         SafsError: if there is no cluster at the address, or it does not let us in.
     """
 
     def __init__(self, address: str | None) -> None:
         self.local = address is None and not ray_is_up()
+        self.alive = True
         self._folder: Path | None = None
         self._guard: subprocess.Popen[bytes] | None = None
         self._open = True
@@ -71,11 +77,28 @@ class Connection:
         now = time.monotonic()
         self._silent_since = self._silent_since or now
         if now - self._silent_since > (0 if self.local else _PATIENCE_S):
-            raise ClusterLostError(
-                f"The head of the Ray cluster ({host}:{port}) is gone. Finished trials are kept: once there is a "
-                "cluster again, go on with --resume."
-            )
+            raise self._gone()
         return False
+
+    @contextlib.contextmanager
+    def talking(self) -> Iterator[None]:
+        """Turn what Ray's client raises when it is cut off into the error that says so.
+
+        Raises:
+            ClusterLostError: if the cluster is out of reach.
+        """
+        try:
+            yield
+        except ConnectionError as error:
+            raise self._gone() from error
+
+    def _gone(self) -> ClusterLostError:
+        self.alive = False
+        host, port = self._head
+        return ClusterLostError(
+            f"The head of the Ray cluster ({host}:{port}) is gone. Finished trials are kept: once there is a cluster "
+            "again, go on with --resume."
+        )
 
     def close(self) -> None:
         """Leave the cluster, and end it if it is ours; may be called twice."""
@@ -85,7 +108,7 @@ class Connection:
             return
         self._open = False
         try:
-            with _signals_as_they_were():
+            with _signals_as_they_were(), contextlib.suppress(ConnectionError):
                 ray.shutdown()
         finally:
             self._clean_up()
@@ -95,13 +118,16 @@ class Connection:
         # otherwise write one into the user's home.
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        self._folder = Path(tempfile.mkdtemp(prefix="safs-ray-"))  # not the run directory: paths of sockets are short
+        self._folder = Path(tempfile.mkdtemp(prefix="safs-ray-", dir=_short_place()))
         mark = f"{_MARK}={self._folder}"
         command = [sys.executable, "-I", "-S", guard.__file__, str(self._folder), mark]
         self._guard = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
         os.environ[_MARK] = str(self._folder)
         try:
             _init(address="local", include_dashboard=False, _temp_dir=str(self._folder))
+        except (OSError, RuntimeError, ValueError) as error:
+            self._clean_up()
+            raise SafsError(f"No Ray cluster can be started on this machine: {brief(error)}") from error
         except BaseException:
             self._clean_up()
             raise
@@ -119,7 +145,7 @@ class Connection:
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise SafsError(
                 f"There is no Ray cluster to work with at `resources.address: {address}` "
-                f"({str(error).strip().splitlines()[0]}); leave it out to start one on this machine."
+                f"({brief(error)}); leave it out to start one on this machine."
             ) from error
         if address == "auto":
             self._head = _head()
@@ -147,6 +173,11 @@ def _init(**options: Any) -> None:
         ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **options)
     except RayError as error:  # such as AuthenticationError
         raise ConnectionError(str(error)) from error
+
+
+def _short_place() -> str | None:
+    """Return where temporary files go, or /tmp if that is too long a path for the sockets that Ray makes below it."""
+    return None if len(tempfile.gettempdir()) <= _LONGEST_PLACE else "/tmp"
 
 
 def _head() -> tuple[str, int]:

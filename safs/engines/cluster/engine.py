@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from safs.engines.cluster.staff import Staff, Worker
 from safs.engines.cluster.worker import TrialFunction
 from safs.engines.queue import TrialQueue
 from safs.observer import Observer
-from safs.outcome import Reason, Status, TrialOutcome
+from safs.outcome import Reason, TrialOutcome
 from safs.spec import TrialSpec
 from safs.trial import Problem, run_trial
 from safs.trial_log import TrialLog
@@ -42,6 +44,12 @@ _IDLE_S = 10.0
 _LEASE_S = 300.0
 """On a cluster of others' a worker is given back after so long without work, and after so long with it: then it queues
 again behind those who wait."""
+
+
+class WorkersDoNotStartError(SafsError):
+    """The cluster's workers cannot be used: what was finished is kept, and the study can be resumed."""
+
+    exit_code = 1
 
 
 class RayEngine(Engine):
@@ -105,38 +113,51 @@ class RayEngine(Engine):
         return room(self._resources, self._need, self._nodes)
 
     def add_problem(self, name: str, problem: Problem) -> None:
-        self._parcels[name] = self._sender.pack(problem)
+        with self._cluster.talking():
+            self._parcels[name] = self._sender.pack(problem)
 
     def submit(self, spec: TrialSpec, *, background: bool = False) -> None:
         self._queue.put(Job(spec), background=background)
-        self._allot()
+        with self._cluster.talking():
+            self._allot()
+
+    def hurry(self, spec: TrialSpec) -> None:
+        self._queue.hurry(lambda job: job.spec == spec)
 
     def poll(self) -> Finished | None:
-        while not self._ended:
+        with self._cluster.talking():
+            while not self._ended:
+                self._allot()
+                if not self._jobs:
+                    return None
+                self._wait()
+                self._look()
             self._allot()
-            if not self._jobs:
-                return None
-            self._wait()
-            self._look()
-        self._allot()
         return self._ended.popleft()
 
     def cancel(self) -> None:
         import ray
+        from ray.exceptions import RayError
 
         self._queue.clear()
         self._exclusive.clear()
         running = {worker.run.reference: worker for worker in self._staff.busy if worker.run is not None}
-        if running:
-            ready, _ = ray.wait(list(running), num_returns=len(running), timeout=0)
-            for reference in ready:
-                self._collect(running[reference])
-        self._queue.clear()  # what was just found to be lost
-        self._exclusive.clear()
-        for worker in self._staff:
-            self._staff.dismiss(worker)
-            if worker.run is not None:
-                worker.run.log.close()
+        try:
+            if running and self._cluster.alive:
+                ready, _ = ray.wait(list(running), num_returns=len(running), timeout=0)
+                for reference in ready:
+                    with contextlib.suppress(SafsError, RayError, ConnectionError):  # it has not ended, then
+                        self._collect(running[reference])
+        finally:
+            self._queue.clear()  # what was just found to be lost, too
+            self._exclusive.clear()
+            for worker in self._staff:
+                if self._cluster.alive:
+                    self._staff.dismiss(worker)
+                else:
+                    self._staff.forget(worker)
+                if worker.run is not None:
+                    worker.run.log.close()
 
     def close(self) -> None:
         try:
@@ -153,13 +174,12 @@ class RayEngine(Engine):
 
     def _allot(self) -> None:
         """Give trials to workers that are idle, and see that there are as many workers as are of use."""
-        if self._exclusive:
+        if self._exclusive and self._reachable:
             self._make_room()
         for worker in self._staff:
-            if worker.idle and worker.alone and self._exclusive:
-                self._begin(worker, self._exclusive.popleft())
-            elif worker.idle and not worker.alone and self._queue and not self._awaited:
-                self._begin(worker, self._queue.take())
+            jobs = self._exclusive if worker.alone else self._queue
+            if worker.idle and jobs and (worker.alone or not self._awaited) and self._is_there(worker):
+                self._begin(worker, self._exclusive.popleft() if worker.alone else self._queue.take())
         if self._reachable and not self._awaited:
             ordinary = [worker for worker in self._staff if not worker.alone]
             useful = min(self.room, len(self._queue) + sum(worker.run is not None for worker in ordinary))
@@ -168,8 +188,12 @@ class RayEngine(Engine):
 
     def _make_room(self) -> None:
         """Let ordinary workers go as they become idle until one that has a device to itself is there."""
+        whole = whole_device(self._need, self._nodes)
+        for worker in self._staff:
+            if worker.alone and worker.place is None and worker.need != whole:  # the node that it was to get has left
+                self._staff.dismiss(worker)
         if not any(worker.alone for worker in self._staff):
-            self._staff.hire(whole_device(self._need, self._nodes), alone=True)
+            self._staff.hire(whole, alone=True)
         if self._awaited:
             for worker in self._staff:
                 if not worker.alone and worker.run is None:
@@ -179,6 +203,18 @@ class RayEngine(Engine):
     def _awaited(self) -> bool:
         """Whether a worker with a device to itself has been asked for and is not there yet."""
         return any(worker.alone and worker.place is None for worker in self._staff)
+
+    def _is_there(self, worker: Worker) -> bool:
+        """Return whether an idle worker still lives; one that does not is let go, and no trial is to blame."""
+        import ray
+        from ray.exceptions import RayError
+
+        try:
+            ray.get(worker.actor.progress.remote(), timeout=_LOOK_S)
+        except RayError:
+            self._staff.dismiss(worker)
+            return False
+        return True
 
     def _begin(self, worker: Worker, job: Job) -> None:
         spec = job.spec
@@ -225,8 +261,8 @@ class RayEngine(Engine):
             self._false_starts += 1
             broken = isinstance(error, RayTaskError) or (isinstance(error, RayActorError) and error.actor_init_failed)
             if broken or self._false_starts >= _MOST_FALSE_STARTS:
-                *_, cause = str(error).strip().splitlines()
-                raise SafsError(f"Ray's workers do not start: {cause}") from error
+                cause = (str(error).strip() or type(error).__name__).splitlines()[-1]
+                raise WorkersDoNotStartError(f"Ray's workers do not start: {cause}") from error
             return
         worker.rested = time.monotonic()
         self._false_starts = 0
@@ -261,32 +297,36 @@ class RayEngine(Engine):
         worker.run = None
         worker.rested = time.monotonic()
         over = not self._cluster.local and worker.rested - worker.hired > _LEASE_S
-        broken = self._need.gpus and outcome.reason is Reason.ERROR
+        broken = self._need.gpus and outcome.reason in (Reason.ERROR, Reason.OOM)
         if (worker.alone and not self._exclusive) or over or broken:
             self._staff.dismiss(worker)
 
     def _out_of_memory(self, run: Run, outcome: TrialOutcome) -> None:
-        if run.job.alone:
+        if run.job.failure is not None:
             self._end(run, outcome, None)
             return
-        run.job.alone = True
+        run.job.failure = outcome
         self._exclusive.append(run.job)
         self._interrupt(run, "out of memory; it runs once more, alone on a whole device")
 
     def _lost(self, worker: Worker, run: Run, error: Exception) -> None:
+        from ray.exceptions import ActorUnavailableError, NodeDiedError
+
         self._staff.dismiss(worker)
         if self._cluster.answers():
             self._nodes = nodes()
         assert worker.place is not None, "it was busy"
         job = run.job
-        if worker.place.node in {node.id for node in self._nodes}:
-            job.deaths += 1
-        else:
+        # A node's end is known by the connections that break before the cluster knows that it has left.
+        gone = worker.place.node not in {node.id for node in self._nodes}
+        if gone or isinstance(error, ActorUnavailableError | NodeDiedError) or "node has died" in str(error):
             job.node_losses += 1
+        else:
+            job.deaths += 1
         if job.deaths >= MOST_DEATHS or job.node_losses >= MOST_NODE_LOSSES:
             self._end(run, run.failure(Reason.LOST, str(error)), None)
             return
-        (self._exclusive.appendleft if job.alone else self._queue.put_back)(job)
+        (self._queue.put_back if job.failure is None else self._exclusive.appendleft)(job)
         self._interrupt(run, f"its worker {worker.place} was lost; it runs again")
 
     def _interrupt(self, run: Run, reason: str) -> None:
@@ -328,29 +368,33 @@ class RayEngine(Engine):
             if worker.alone and worker.place is None and now - worker.hired > _ALONE_S and self._exclusive:
                 self._staff.dismiss(worker)
                 job = self._exclusive.popleft()
-                why = f"It ran out of memory, and found no device of its own within {_ALONE_S:g} s.\n"
-                outcome = TrialOutcome(Status.FAILED, reason=Reason.OOM, traceback=why)
+                assert job.failure is not None, "it is to be alone because it ran out of memory"
+                why = f"{job.failure.traceback}\nIt found no device of its own within {_ALONE_S:g} s.\n"
+                outcome = replace(job.failure, traceback=why)
                 with TrialLog(self._log_path(job.spec), job.spec) as log:
                     log.ended(outcome)
                 self._ended.append(Finished(job.spec, outcome, None))
 
     def _watch(self, worker: Worker, run: Run) -> None:
+        import ray
+
         why = run.overdue(self._resources)
         if why is not None:
-            self._staff.dismiss(worker)
-            self._end(run, run.failure(Reason.TIMEOUT, why), None)
+            news, _ = ray.wait([run.reference, *([run.asked] if run.asked is not None else [])], timeout=0)
+            if not news:  # and not because this process was asleep
+                self._staff.dismiss(worker)
+                self._end(run, run.failure(Reason.TIMEOUT, why), None)
         elif run.asked is None:
-            run.asked = worker.actor.progress.remote()
+            run.asked, run.asked_at = worker.actor.progress.remote(), time.monotonic()
 
     def _hear(self, run: Run) -> None:
         import ray
         from ray.exceptions import RayError
 
         try:
-            steps, epochs = ray.get(run.asked)
+            run.stalled, epochs = ray.get(run.asked)
         except RayError:
             return  # the worker is gone, and what it ran will say so
         finally:
             run.asked = None
-        run.hear(steps)
         run.note(epochs, self._observer)

@@ -22,13 +22,13 @@ class Job:
         spec: the trial.
         deaths: how often its worker died while its node lived.
         node_losses: how often its worker's node was lost.
-        alone: whether it ran out of memory, and now gets a whole device.
+        failure: how it ran out of memory, after which it gets a whole device; None if it has not.
     """
 
     spec: TrialSpec
     deaths: int = 0
     node_losses: int = 0
-    alone: bool = False
+    failure: TrialOutcome | None = None
 
 
 @dataclass(eq=False)
@@ -39,9 +39,9 @@ class Run:
         job: the job.
         reference: to what the worker returns.
         log: of the trial.
-        began, stirred: when it began, and when it was last known to have got on (`time.monotonic`).
-        asked: a reference to what it answers on how it gets on, or None if it has not been asked.
-        steps: training steps that it is known to have done.
+        began: when it began (`time.monotonic`).
+        asked, asked_at: a reference to its answer on how it gets on, or None if it has not been asked, and since when.
+        stalled: for how many seconds it had done no training step when it last answered.
         epochs: how many of its epochs are known.
     """
 
@@ -49,9 +49,9 @@ class Run:
     reference: Any
     log: TrialLog
     began: float = field(default_factory=time.monotonic)
-    stirred: float = field(default_factory=time.monotonic)
     asked: Any = None
-    steps: int = 0
+    asked_at: float = 0.0
+    stalled: float = 0.0
     epochs: int = 0
 
     def note(self, epochs: Epochs, observer: Observer) -> None:
@@ -61,17 +61,13 @@ class Run:
             observer.epoch(self.job.spec, epoch, loss)
         self.epochs = max(self.epochs, len(epochs))
 
-    def hear(self, steps: int) -> None:
-        """Note how many training steps it has done, if that is more than was known."""
-        if steps > self.steps:
-            self.steps, self.stirred = steps, time.monotonic()
-
     def overdue(self, resources: ResourcesConfig) -> str | None:
-        """Return why it is to be stopped, if it is."""
+        """Return why it is to be stopped, if it is: by what its worker said, or as that says nothing any more."""
         now, limit = time.monotonic(), resources.trial_timeout
         if limit is not None and now - self.began > limit:
             return f"It took longer than `resources.trial_timeout`, {limit:g} s.\n"
-        if now - self.stirred > resources.stall_timeout:
+        unanswered = now - self.asked_at if self.asked is not None else 0.0
+        if max(self.stalled, unanswered) > resources.stall_timeout:
             return f"It did no training step within `resources.stall_timeout`, {resources.stall_timeout:g} s.\n"
         return None
 

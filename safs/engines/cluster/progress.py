@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import time
+
 
 class Progress:
-    """Counts steps and keeps the losses of epochs; read by another thread.
+    """Notes when the last step was done, and the losses of epochs; read by another thread.
 
     A callback of `safs.training`, of which it is no subclass: that would import torch on workers that only simulate.
     """
 
     def __init__(self) -> None:
-        self.steps = 0
         self.epochs: list[tuple[int, float]] = []
+        self._stirred = time.monotonic()
+
+    @property
+    def stalled(self) -> float:
+        """For how many seconds no step has been done."""
+        return time.monotonic() - self._stirred
 
     def on_gradients(self, weights: object) -> None:
-        """Count a step."""
-        self.steps += 1
+        """Note that a step is being done."""
+        self._stirred = time.monotonic()
 
     def on_epoch(self, epoch: int, loss: float) -> None:
         """Keep the mean training loss of an epoch."""

@@ -19,6 +19,7 @@ class Worker:
 
     Attributes:
         actor: Ray's handle.
+        need: what it reserves.
         alone: whether it has a whole device.
         arriving: a reference to where it runs, until that is known.
         place: where it runs.
@@ -27,6 +28,7 @@ class Worker:
     """
 
     actor: Any
+    need: Need
     alone: bool
     arriving: Any
     place: Place | None = None
@@ -71,13 +73,17 @@ class Staff:
         actor: Any = kind.remote(
             [entry for entry in sys.path if entry], "cuda" if need.gpus else "cpu", need.gpus or 1.0
         )
-        worker = Worker(actor, alone, actor.prepare.remote(self._trial))
+        worker = Worker(actor, need, alone, actor.prepare.remote(self._trial))
         self._workers.append(worker)
         return worker
+
+    def forget(self, worker: Worker) -> None:
+        """Take a worker off the list that is out of reach."""
+        self._workers.remove(worker)
 
     def dismiss(self, worker: Worker) -> None:
         """Kill a worker, whatever it is doing; its device's memory is given back with its process."""
         import ray
 
-        self._workers.remove(worker)
+        self.forget(worker)
         ray.kill(worker.actor, no_restart=True)

@@ -68,19 +68,26 @@ class TrialWorker:
 
     def run(self, spec: TrialSpec, parcel: Parcel | None) -> tuple[TrialOutcome, dict[str, Tensor] | None, Epochs]:
         """Run a trial and return its outcome, its trained network if it is to be kept, and its epochs."""
-        problem = self._problems().unpack(parcel) if parcel is not None else None
         self._progress = progress = Progress()
         try:
+            problem = self._problems().unpack(parcel) if parcel is not None else None
             outcome, trained = self._trial(spec, problem, [progress])
             return outcome, trained, progress.epochs
+        except Exception as error:
+            from safs.outcome import Reason
+            from safs.trial import failed, out_of_memory
+
+            if not out_of_memory(error):
+                raise
+            return failed(Reason.OOM), None, []
         finally:
             self._progress = None
             self._give_back()
 
-    def progress(self) -> tuple[int, Epochs]:
-        """Return the steps that the running trial has done, and its epochs."""
+    def progress(self) -> tuple[float, Epochs]:
+        """Return for how many seconds the running trial has done no step, and its epochs."""
         progress = self._progress
-        return (progress.steps, list(progress.epochs)) if progress else (0, [])
+        return (progress.stalled, list(progress.epochs)) if progress else (0.0, [])
 
     def _problems(self) -> Any:
         """Return what unpacks problems; made with the first trial, as it imports torch."""

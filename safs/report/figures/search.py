@@ -13,7 +13,7 @@ from safs.report.words import COSTS
 
 
 def evaluations(run: Run) -> list[Trial]:
-    """Return the evaluations of stage 1, those of single operators among them, in the order in which they ended."""
+    """Return the evaluations of stage 1, single operators first, in the order in which they were asked for."""
     return [trial for trial in run.once if trial.phase in ("uniform", "stage1")]
 
 

@@ -21,6 +21,7 @@ MARK = "SAFS_TEST_CLUSTER"
 # Before Ray is imported: `Cluster`, unlike `ray.init`, does not turn this on by itself.
 os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+os.environ.setdefault("RAY_worker_niceness", "0")  # beside other tests, Ray's workers would starve
 
 
 class Nodes:

@@ -34,7 +34,7 @@ def test_workers_that_are_killed_in_both_stages_are_replaced(tiny_yaml, tmp_path
     killed = 0
     for count in (1, 8, 20, 30):  # while the dense network trains, in stage 1, in stage 2, in the last rows
         if wait_for(process, folder, count):
-            while not (found := workers(process.pid)):  # those that were killed before are being replaced
+            while process.poll() is None and not (found := workers(process.pid)):  # they are being replaced
                 time.sleep(0.05)
             for worker in found[: 1 + count % 2]:
                 worker.kill()
@@ -86,12 +86,13 @@ def test_preemption_keeps_what_was_finished_and_says_how_to_go_on(
     assert (folder / "summary.json").read_bytes() == expected
 
 
+@pytest.mark.parametrize("count", [6, 24])
 def test_a_head_that_is_killed_is_said_and_the_study_goes_on_elsewhere(
-    nodes, tiny_yaml, tmp_path, start_safs, run_safs, expected
+    count, nodes, tiny_yaml, tmp_path, start_safs, run_safs, expected
 ):
     folder = tmp_path / "run"
     process = start_safs("run", tiny_yaml, *RAY, "--set", f"resources.address={nodes.address}", "--run-dir", folder)
-    assert wait_for(process, folder, 10)
+    assert wait_for(process, folder, count)
     nodes.kill_head()
     _, err = process.communicate(timeout=100)
     assert process.returncode == 1, err
@@ -102,14 +103,15 @@ def test_a_head_that_is_killed_is_said_and_the_study_goes_on_elsewhere(
     assert (folder / "summary.json").read_bytes() == expected
 
 
-def test_a_node_that_is_killed_and_one_that_joins(nodes, tiny_values, tmp_path, start_safs, expected):
+@pytest.mark.parametrize("count", [8, 22])
+def test_a_node_that_is_killed_and_one_that_joins(count, nodes, tiny_values, tmp_path, start_safs, expected):
     other = nodes.add(1)
     path, folder = tmp_path / "tiny.yaml", tmp_path / "run"
     path.write_text(Config.from_mapping(tiny_values()).to_yaml())
     process = start_safs("run", path, *RAY, "--set", f"resources.address={nodes.address}", "--run-dir", folder)
-    assert wait_for(process, folder, 8)
+    assert wait_for(process, folder, count)
     nodes.kill(other)
-    assert wait_for(process, folder, 16)
+    assert wait_for(process, folder, count + 6)
     nodes.add(1)
     _, err = process.communicate(timeout=200)
     assert process.returncode == 0, err

@@ -1,6 +1,9 @@
 """Trials that crash, hang, diverge or exhaust memory are outcomes with a reason, and the others are not harmed."""
 
+import os
 import random
+import signal
+import time
 from collections import Counter
 from dataclasses import replace
 
@@ -8,7 +11,7 @@ import pytest
 
 from safs.config.resources import ResourcesConfig
 from safs.engines.cluster.engine import MOST_DEATHS, RayEngine
-from safs.engines.testing import NAN, RELU, problems, without_time
+from safs.engines.testing import NAN, RELU, TANH, problems, without_time
 from safs.observer import Silent
 from safs.outcome import Reason
 from safs.sites import find_sites
@@ -75,7 +78,7 @@ def test_200_trials_of_which_a_tenth_misbehaves(engine, tmp_path, left_behind):
     order = [*good, *bad]
     draw.shuffle(order)
     watcher = Losses()
-    trials = engine(watcher, workers=2, stall_timeout=6.0)
+    trials = engine(watcher, workers=2, stall_timeout=15.0)
     for spec in order:
         trials.submit(spec)
     ended = drain(trials)
@@ -106,7 +109,21 @@ def test_a_trial_that_takes_too_long_is_stopped(engine):
     assert others.cost is not None
 
 
-def test_cancel_stops_what_runs_and_keeps_what_has_ended(engine, left_behind):
+def test_idle_workers_that_died_are_no_trials_fault(engine):
+    watcher = Losses()
+    trials = engine(watcher, workers=2)
+    for seed in range(4):
+        trials.submit(replace(RELU, study_seed=seed))
+    drain(trials)
+    for worker in watcher.workers:
+        os.kill(int(worker.rpartition(":")[2]), signal.SIGKILL)
+    time.sleep(1.0)
+    trials.submit(TANH)
+    assert drain(trials)[TANH].cost is not None
+    assert watcher.lost_trials == []
+
+
+def test_cancel_stops_what_runs_and_keeps_what_has_ended(engine):
     trials = engine(workers=2)
     endless = replace(RELU, protocol=replace(RELU.protocol, epochs=10**6))
     trials.submit(endless)
