@@ -141,7 +141,12 @@ class Connection:
                 self._head = _host_and_port(address)
                 if not _listens(*self._head):
                     raise ConnectionError("nobody listens there")
-            _init(address=address)
+            try:
+                _init(address=address)
+            except ConnectionError:
+                if not address.startswith(_CLIENT):
+                    raise
+                _init(address=address)  # its server starts a process for each client, which may take too long once
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise SafsError(
                 f"There is no Ray cluster to work with at `resources.address: {address}` "

@@ -78,7 +78,7 @@ def test_200_trials_of_which_a_tenth_misbehaves(engine, tmp_path, left_behind):
     order = [*good, *bad]
     draw.shuffle(order)
     watcher = Losses()
-    trials = engine(watcher, workers=2, stall_timeout=15.0)
+    trials = engine(watcher, workers=2, stall_timeout=10.0)
     for spec in order:
         trials.submit(spec)
     ended = drain(trials)
@@ -100,7 +100,7 @@ def test_200_trials_of_which_a_tenth_misbehaves(engine, tmp_path, left_behind):
 
 
 def test_a_trial_that_takes_too_long_is_stopped(engine):
-    trials = engine(trial_timeout=3.0, workers=1)
+    trials = engine(trial_timeout=15.0, workers=1)
     trials.submit(replace(RELU, protocol=replace(RELU.protocol, epochs=10**6)))
     trials.submit(RELU)
     (stopped, others) = drain(trials).values()
