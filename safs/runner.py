@@ -73,8 +73,9 @@ class Runner:
         """Do the same as a strand, beside others."""
         for spec in dict.fromkeys(specs):
             self.start(phase, spec, retry=retry)
-        while not all(self.is_done(spec) for spec in specs):
-            yield
+        for spec in specs:
+            while not self.is_done(spec):
+                yield
         return [self._outcomes[spec.id] for spec in specs]
 
     def start(self, phase: str, spec: TrialSpec, *, retry: bool = False, background: bool = False) -> None:

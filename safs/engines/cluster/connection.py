@@ -49,14 +49,14 @@ class Connection:
     """
 
     def __init__(self, address: str | None) -> None:
-        self.local = address is None and not ray_is_up()
+        self.local = address is None and not _ray_is_up()
         self.alive = True
         self._folder: Path | None = None
         self._guard: subprocess.Popen[bytes] | None = None
         self._open = True
         self._silent_since: float | None = None
         with _signals_as_they_were():
-            if ray_is_up():
+            if _ray_is_up():
                 self._open = False
                 self._head = _head()
             elif address is None:
@@ -163,7 +163,7 @@ class Connection:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def ray_is_up() -> bool:
+def _ray_is_up() -> bool:
     """Return whether this process has joined a cluster, which is then not ours to leave."""
     import ray
 

@@ -56,15 +56,12 @@ class Staff:
     def __iter__(self) -> Iterator[Worker]:
         return iter(list(self._workers))
 
-    def __len__(self) -> int:
-        return len(self._workers)
-
     @property
     def busy(self) -> list[Worker]:
         """Those that run a trial."""
         return [worker for worker in self._workers if worker.run is not None]
 
-    def hire(self, need: Need, *, alone: bool = False) -> Worker:
+    def hire(self, need: Need, *, alone: bool = False) -> None:
         """Ask for a worker; Ray starts it as soon as there is room."""
         import ray
 
@@ -73,9 +70,7 @@ class Staff:
         actor: Any = kind.remote(
             [entry for entry in sys.path if entry], "cuda" if need.gpus else "cpu", need.gpus or 1.0
         )
-        worker = Worker(actor, need, alone, actor.prepare.remote(self._trial))
-        self._workers.append(worker)
-        return worker
+        self._workers.append(Worker(actor, need, alone, actor.prepare.remote(self._trial)))
 
     def forget(self, worker: Worker) -> None:
         """Take a worker off the list that is out of reach."""
