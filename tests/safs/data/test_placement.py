@@ -17,7 +17,7 @@ FLOATS = replace(DATA, images=normalised(PIXELS, DATA.normalisation, CPU))
 @pytest.fixture
 def memory(monkeypatch):
     """Sets the free memory of every device, in bytes."""
-    return lambda free: monkeypatch.setattr(placement, "free_memory", lambda device: free)
+    return lambda free: monkeypatch.setattr(placement, "free_memory", lambda device, share: free)
 
 
 @pytest.mark.parametrize(("free", "dtype"), [(1600, torch.float32), (1598, torch.uint8), (0, torch.uint8)])
