@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,12 +25,9 @@ from safs.run_directory import log_path, open_run_directory
 from safs.runner import Runner
 from safs.storage import storing
 from safs.trial import Problem
-from safs.version import __version__
+from safs.versions import versions
 
 Purpose = Literal["study", "table", "comparison"]
-
-_DECIDING = ("torch", "torchvision", "numpy", "smac", "ConfigSpace", "optuna")
-"""Packages whose versions decide what a trial comes to or what is tried next."""
 
 
 @dataclass(frozen=True)
@@ -101,11 +97,6 @@ def _inputs(config: Config, initial: Problem, start: Start | None, engine: Engin
     }
 
 
-def versions() -> dict[str, str | None]:
-    """Return the versions of this package and of those that decide what a trial comes to or what is tried next."""
-    return {"safs": __version__} | {name: _version(name) for name in _DECIDING}
-
-
 def announce(config: Config, prepared: Prepared, observer: Observer) -> dict[str, Any]:
     """Tell an observer what people should know of a prepared network or its mask, and return its description."""
     problem = prepared.problem
@@ -114,13 +105,6 @@ def announce(config: Config, prepared: Prepared, observer: Observer) -> dict[str
     for warning in described["warnings"]:
         observer.warning(warning)
     return described
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:  # searchers that need it say so
-        return None
 
 
 def _fingerprint(initial: Problem) -> str:

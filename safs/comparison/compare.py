@@ -22,10 +22,11 @@ from safs.observer import Observer
 from safs.pipeline.stage1 import stage1_spec
 from safs.run_directory import open_run_directory
 from safs.search import TrialEvaluator
-from safs.session import announce, open_session, versions
+from safs.session import announce, open_session
 from safs.spec import TrialSpec
 from safs.storage import storing
 from safs.strands import NoTrials
+from safs.versions import versions
 from spaces.assignment import Assignment, AssignmentSpace
 from spaces.errors import SafsError
 

@@ -33,6 +33,15 @@ class TrialQueue(Generic[T]):
             self._background.remove(item)
             self._foreground.append(item)
 
+    @property
+    def first(self) -> T:
+        """The next.
+
+        Raises:
+            IndexError: if there is none.
+        """
+        return (self._foreground or self._background)[0]
+
     def take(self) -> T:
         """Remove and return the next.
 

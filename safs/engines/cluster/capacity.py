@@ -68,18 +68,6 @@ def need(resources: ResourcesConfig, there: Sequence[Node]) -> Need:
     return Need(resources.cpus_per_trial or resources.threads, gpus)
 
 
-def room(resources: ResourcesConfig, need: Need, there: Sequence[Node]) -> int:
-    """Return how many trials may run at a time."""
-    return sum(node.room(need) for node in there) if resources.workers == "max" else resources.workers
-
-
-def whole_device(need: Need, there: Sequence[Node]) -> Need:
-    """Return what a trial reserves that is to be alone: a GPU, or all cores of the largest node."""
-    if need.gpus:
-        return Need(need.cpus, 1.0)
-    return Need(max([need.cpus, *(node.cpus for node in there)]), 0.0)
-
-
 def check_room(need: Need, there: Sequence[Node]) -> None:
     """Check that the cluster has a node for a trial.
 
@@ -95,3 +83,59 @@ def check_room(need: Need, there: Sequence[Node]) -> None:
         f"A trial needs {need}, but the cluster has {has.cpus:g} CPUs and {has.gpus:g} GPUs; lower "
         "`resources.cpus_per_trial`, `threads` or `gpus_per_trial`, or add nodes."
     )
+
+
+class Capacity:
+    """What the cluster has room for, as of the last look.
+
+    Args:
+        resources: what trials may use.
+
+    Attributes:
+        need: what each trial reserves.
+
+    Raises:
+        SafsError: if there is no node for a trial.
+    """
+
+    def __init__(self, resources: ResourcesConfig) -> None:
+        self._workers = resources.workers
+        self.look()
+        self.need = need(resources, self._nodes)
+        check_room(self.need, self._nodes)
+
+    def look(self) -> None:
+        """See which nodes are there."""
+        self._nodes = nodes()
+
+    def has(self, node: str) -> bool:
+        """Return whether a node is there."""
+        return any(there.id == node for there in self._nodes)
+
+    def fits(self, need: Need, node: str) -> bool:
+        """Return whether a node is there and has room for so much."""
+        return any(there.id == node and there.room(need) for there in self._nodes)
+
+    @property
+    def most(self) -> int:
+        """How many trials fit on the nodes that are there."""
+        return sum(node.room(self.need) for node in self._nodes)
+
+    @property
+    def room(self) -> int:
+        """How many trials may run at a time."""
+        return self.most if self._workers == "max" else self._workers
+
+    @property
+    def whole_device(self) -> Need:
+        """What a trial reserves that is to be alone: a GPU, or all cores of the largest node."""
+        if self.need.gpus:
+            return Need(self.need.cpus, 1.0)
+        return Need(max([self.need.cpus, *(node.cpus for node in self._nodes)]), 0.0)
+
+    @property
+    def device(self) -> str:
+        """What trials train on: "cpu", or the kinds of GPUs."""
+        if not self.need.gpus:
+            return "cpu"
+        return ", ".join(sorted({node.kind for node in self._nodes if node.room(self.need)})) or "cuda"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
@@ -26,6 +27,9 @@ _CLIENT = "ray://"
 _LONGEST_PLACE = 25
 _PATIENCE_S = 15.0
 """How long the head may not answer before it counts as lost: one that is restarted by Kubernetes needs a moment."""
+_ANSWER_S = 2.0
+_FAREWELL_S = 5.0
+"""How long a cluster that is gone may take to say good-bye."""
 
 
 class ClusterLostError(SafsError):
@@ -55,6 +59,7 @@ class Connection:
         self._guard: subprocess.Popen[bytes] | None = None
         self._open = True
         self._silent_since: float | None = None
+        self._question: threading.Thread | None = None
         with _signals_as_they_were():
             if _ray_is_up():
                 self._open = False
@@ -70,15 +75,25 @@ class Connection:
         Raises:
             ClusterLostError: if it has not answered for a while.
         """
-        host, port = self._head
-        if _listens(host, port):
+        there = _listens(*self._head)
+        if there and self._asked():
             self._silent_since = None
             return True
         now = time.monotonic()
         self._silent_since = self._silent_since or now
-        if now - self._silent_since > (0 if self.local else _PATIENCE_S):
+        if now - self._silent_since > (0 if self.local and not there else _PATIENCE_S):
             raise self._gone()
         return False
+
+    def _asked(self) -> bool:
+        """Return whether the head answers a question, in a thread of its own: one that has frozen keeps us waiting."""
+        import ray
+
+        if self._question is None or not self._question.is_alive():
+            self._question = threading.Thread(target=ray.nodes, daemon=True)
+            self._question.start()
+        self._question.join(_ANSWER_S)
+        return not self._question.is_alive()
 
     @contextlib.contextmanager
     def talking(self) -> Iterator[None]:
@@ -102,16 +117,26 @@ class Connection:
 
     def close(self) -> None:
         """Leave the cluster, and end it if it is ours; may be called twice."""
-        import ray
-
         if not self._open:
             return
         self._open = False
         try:
             with _signals_as_they_were(), contextlib.suppress(ConnectionError):
-                ray.shutdown()
+                self._leave()
         finally:
             self._clean_up()
+
+    def _leave(self) -> None:
+        import ray
+
+        if self.alive:
+            ray.shutdown()
+            return
+        leaving = threading.Thread(target=ray.shutdown, daemon=True)
+        leaving.start()
+        leaving.join(_FAREWELL_S)
+        if leaving.is_alive():  # it waits for a head that has frozen, and would again when this process ends
+            atexit.register(_end_at_once)
 
     def _start(self) -> None:
         # Ray lets nobody in without a token where it starts a cluster itself. It reads it once in a process, and would
@@ -163,6 +188,13 @@ class Connection:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
+def _end_at_once() -> None:
+    """End this process without Ray's own clearing up."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(ClusterLostError.exit_code)
+
+
 def _ray_is_up() -> bool:
     """Return whether this process has joined a cluster, which is then not ours to leave."""
     import ray
@@ -200,7 +232,7 @@ def _host_and_port(address: str) -> tuple[str, int]:
 
 def _listens(host: str, port: int) -> bool:
     try:
-        with socket.create_connection((host, port), timeout=2.0):
+        with socket.create_connection((host, port), timeout=_ANSWER_S):
             return True
     except OSError:
         return False

@@ -16,12 +16,15 @@ import time
 from pathlib import Path
 
 _PATIENCE_S = 10.0
+_PROCESSES = Path("/proc")
 
 
 def left(mark: bytes) -> list[int]:
     """Return the processes of this user that have `mark` in their environment, other than this one."""
+    if not _PROCESSES.is_dir():  # on macOS, where Ray's processes end by themselves a little later
+        return []
     found = []
-    for process in Path("/proc").iterdir():
+    for process in _PROCESSES.iterdir():
         if process.name.isdecimal() and int(process.name) != os.getpid():
             try:
                 if mark in (process / "environ").read_bytes():

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from safs.config.resources import ResourcesConfig
-from safs.engines.cluster.worker import Epochs
+from safs.engines.cluster.worker import Epochs, Place
 from safs.observer import Observer
 from safs.outcome import Reason, Status, TrialOutcome
 from safs.spec import TrialSpec
@@ -23,12 +23,14 @@ class Job:
         deaths: how often its worker died while its node lived.
         node_losses: how often its worker's node was lost.
         failure: how it ran out of memory, after which it gets a whole device; None if it has not.
+        failed_on: where that was.
     """
 
     spec: TrialSpec
     deaths: int = 0
     node_losses: int = 0
     failure: TrialOutcome | None = None
+    failed_on: Place | None = None
 
 
 @dataclass(eq=False)

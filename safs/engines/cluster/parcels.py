@@ -16,6 +16,9 @@ from safs.data.placement import place
 from safs.trial import Problem
 from spaces.errors import SafsError, brief
 
+_MOST_PROBLEMS = 8
+"""So many networks a worker keeps: pruning methods that train send one per round."""
+
 
 @dataclass(frozen=True)
 class Parcel:
@@ -89,6 +92,8 @@ class Receiver:
                 images, labels = _shared(parcel.images), _shared(parcel.labels)
                 whole = replace(problem.data, images=images, labels=labels, streamed=False)
                 self._data[where] = self._placed(whole, host=problem.data.streamed)
+            while len(self._problems) >= _MOST_PROBLEMS:
+                del self._problems[next(iter(self._problems))]
             self._problems[parcel.key] = replace(
                 problem,
                 model=problem.model.to(self._device),

@@ -11,6 +11,12 @@ from typing import Any
 from safs.engines.cluster.capacity import Need
 from safs.engines.cluster.jobs import Run
 from safs.engines.cluster.worker import Place, TrialFunction, TrialWorker
+from safs.versions import training_versions
+from spaces.errors import SafsError
+
+_MOST_FALSE_STARTS = 10
+_ANSWER_S = 1.0
+"""How long an idle worker may take to say that it is there."""
 
 
 @dataclass(eq=False)
@@ -42,6 +48,12 @@ class Worker:
         return self.place is not None and self.run is None
 
 
+class WorkersDoNotStartError(SafsError):
+    """The cluster's workers cannot be used: what was finished is kept, and the study can be resumed."""
+
+    exit_code = 1
+
+
 class Staff:
     """The workers of one engine.
 
@@ -50,8 +62,12 @@ class Staff:
     """
 
     def __init__(self, trial: TrialFunction) -> None:
+        import ray
+
         self._trial = trial
+        self._kind: Any = ray.remote(TrialWorker)
         self._workers: list[Worker] = []
+        self._false_starts = 0
 
     def __iter__(self) -> Iterator[Worker]:
         return iter(list(self._workers))
@@ -61,16 +77,48 @@ class Staff:
         """Those that run a trial."""
         return [worker for worker in self._workers if worker.run is not None]
 
-    def hire(self, need: Need, *, alone: bool = False) -> None:
+    def hire(self, need: Need, *, alone: bool = False) -> Worker:
         """Ask for a worker; Ray starts it as soon as there is room."""
-        import ray
+        path = [entry for entry in sys.path if entry]
+        kind = self._kind.options(num_cpus=need.cpus, num_gpus=need.gpus, max_concurrency=2)
+        actor = kind.remote(path, "cuda" if need.gpus else "cpu", need.gpus or 1.0)
+        worker = Worker(actor, need, alone, actor.prepare.remote(self._trial, training_versions()))
+        self._workers.append(worker)
+        return worker
 
-        reserved: Any = {"num_cpus": need.cpus, "num_gpus": need.gpus, "max_concurrency": 2}
-        kind = ray.remote(**reserved)(TrialWorker)
-        actor: Any = kind.remote(
-            [entry for entry in sys.path if entry], "cuda" if need.gpus else "cpu", need.gpus or 1.0
-        )
-        self._workers.append(Worker(actor, need, alone, actor.prepare.remote(self._trial)))
+    def welcome(self, worker: Worker) -> None:
+        """Note where a worker is that has arrived, or let it go if it did not.
+
+        Raises:
+            WorkersDoNotStartError: if it never will, or has not, again and again.
+        """
+        import ray
+        from ray.exceptions import RayActorError, RayError, RayTaskError
+
+        try:
+            worker.place = ray.get(worker.arriving)
+        except RayError as error:
+            self.dismiss(worker)
+            self._false_starts += 1
+            broken = isinstance(error, RayTaskError) or (isinstance(error, RayActorError) and error.actor_init_failed)
+            if broken or self._false_starts >= _MOST_FALSE_STARTS:
+                cause = (str(error).strip() or type(error).__name__).splitlines()[-1]
+                raise WorkersDoNotStartError(f"Ray's workers do not start: {cause}") from error
+            return
+        worker.rested = time.monotonic()
+        self._false_starts = 0
+
+    def is_there(self, worker: Worker) -> bool:
+        """Return whether an idle worker still lives; one that does not is let go, and no trial is to blame."""
+        import ray
+        from ray.exceptions import RayError
+
+        try:
+            ray.get(worker.actor.progress.remote(), timeout=_ANSWER_S)
+        except RayError:
+            self.dismiss(worker)
+            return False
+        return True
 
     def forget(self, worker: Worker) -> None:
         """Take a worker off the list that is out of reach."""

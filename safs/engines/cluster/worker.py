@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,14 +26,26 @@ Epochs = list[tuple[int, float]]
 
 @dataclass(frozen=True)
 class Place:
-    """Where a worker runs."""
+    """Where a worker runs.
+
+    Attributes:
+        node: Ray's id of the node.
+        host, pid: the process.
+        gpu: the GPU that it has, or has a share of; "" if it has none.
+    """
 
     node: str
     host: str
     pid: int
+    gpu: str
 
     def __str__(self) -> str:
         return f"{self.host}:{self.pid}"
+
+    @property
+    def device(self) -> tuple[str, str]:
+        """The device, of all in the cluster, that it trains on."""
+        return self.node, self.gpu
 
 
 class TrialWorker:
@@ -52,19 +64,33 @@ class TrialWorker:
         self._receiver: Any = None
         self._progress: Progress | None = None
 
-    def prepare(self, trial: TrialFunction) -> Place:
+    def prepare(self, trial: TrialFunction, versions: Mapping[str, str | None]) -> Place:
         """Import what trials need, which takes seconds, and return where this worker runs.
 
         Args:
             trial: runs trials; to unpickle it was to import its module.
+            versions: the driver's of what decides the outcomes of trials.
+
+        Raises:
+            SafsError: if this node has others: outcomes would depend on where a trial ran.
         """
         import os
         import socket
 
         import ray
 
+        from safs.versions import training_versions
+        from spaces.errors import SafsError
+
+        host = socket.gethostname()
+        for package, here in training_versions().items():
+            if here != versions[package]:
+                there = versions[package]
+                raise SafsError(f"{host} has {package} {here}, but the driver has {there}: results would differ.")
         self._trial = trial
-        return Place(ray.get_runtime_context().get_node_id(), socket.gethostname(), os.getpid())
+        context = ray.get_runtime_context()
+        gpus = context.get_accelerator_ids().get("GPU", [])
+        return Place(context.get_node_id(), host, os.getpid(), " ".join(gpus))
 
     def run(self, spec: TrialSpec, parcel: Parcel | None) -> tuple[TrialOutcome, dict[str, Tensor] | None, Epochs]:
         """Run a trial and return its outcome, its trained network if it is to be kept, and its epochs."""

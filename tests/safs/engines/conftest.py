@@ -53,11 +53,11 @@ class Nodes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
 
-    def kill_head(self):
-        """Kill the node that the cluster was started on, and with it the control store."""
+    def end_head(self, number):
+        """Kill the node that the cluster was started on, and kill or freeze, by a signal, the control store."""
         head = self._cluster.head_node
         self.kill(head)
-        head.all_processes["gcs_server"][0].process.kill()
+        head.all_processes["gcs_server"][0].process.send_signal(number)
 
 
 @contextlib.contextmanager

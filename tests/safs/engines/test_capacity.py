@@ -1,10 +1,12 @@
 """What a trial reserves, and how many fit on nodes of any kind: no cluster is needed for arithmetic."""
 
+from dataclasses import replace
+
 import pytest
 
 from safs.config.resources import ResourcesConfig
 from safs.config.schema import Config
-from safs.engines.cluster.capacity import Need, Node, check_room, need, room, whole_device
+from safs.engines.cluster.capacity import Capacity, Need, Node, check_room, need
 from spaces.errors import SafsError
 
 CPU = Node("a", 16, 0, "")
@@ -61,16 +63,41 @@ def test_k_trials_that_reserve_one_kth_share_a_gpu(k):
     assert Node("x", 64, 1, "").room(reserved) == k
 
 
-def test_workers_are_as_many_as_fit_or_as_asked():
-    assert room(ray(), Need(1, 0.5), [CPU, GPU, SMALL]) == 4 + 2
-    assert room(ray(workers=3), Need(1, 0), [CPU]) == 3
-    assert room(ray(), Need(1, 0), []) == 0
+@pytest.fixture
+def capacity(monkeypatch):
+    """Returns the capacity of a cluster of these nodes."""
+
+    def make(resources, nodes):
+        monkeypatch.setattr("safs.engines.cluster.capacity.nodes", lambda: nodes)
+        return Capacity(resources)
+
+    return make
 
 
-def test_a_whole_device_is_a_gpu_or_the_cores_of_the_largest_node():
-    assert whole_device(Need(1, 0.25), [CPU, GPU]) == Need(1, 1)
-    assert whole_device(Need(1, 0), [SMALL, CPU]) == Need(16, 0)
-    assert whole_device(Need(2, 0), []) == Need(2, 0)
+def test_workers_are_as_many_as_fit_or_as_asked(capacity):
+    cluster = capacity(ray(gpus_per_trial=0.5), [CPU, GPU, SMALL])
+    assert cluster.room == cluster.most == 4 + 2
+    assert cluster.device == "H200"
+    assert (cluster.has("a"), cluster.has("x")) == (True, False)
+    assert cluster.fits(Need(8, 1), "b")
+    assert not cluster.fits(Need(8, 1), "c")
+    few = capacity(ray(workers=3, device="cpu"), [CPU])
+    assert (few.room, few.most, few.device) == (3, 16, "cpu")
+
+
+def test_room_changes_with_the_nodes(capacity):
+    nodes = [CPU]
+    cluster = capacity(ray(), nodes)
+    nodes.append(replace(CPU, id="d"))
+    assert cluster.room == 32
+    nodes.clear()
+    assert cluster.room == 0
+    assert cluster.whole_device == Need(1, 0)
+
+
+def test_a_whole_device_is_a_gpu_or_the_cores_of_the_largest_node(capacity):
+    assert capacity(ray(gpus_per_trial=0.25), [CPU, GPU]).whole_device == Need(1, 1)
+    assert capacity(ray(device="cpu"), [SMALL, CPU]).whole_device == Need(16, 0)
 
 
 @pytest.mark.parametrize(

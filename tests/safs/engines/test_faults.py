@@ -86,14 +86,14 @@ def test_preemption_keeps_what_was_finished_and_says_how_to_go_on(
     assert (folder / "summary.json").read_bytes() == expected
 
 
-@pytest.mark.parametrize("count", [6, 24])
-def test_a_head_that_is_killed_is_said_and_the_study_goes_on_elsewhere(
-    count, nodes, tiny_yaml, tmp_path, start_safs, run_safs, expected
+@pytest.mark.parametrize(("count", "number"), [(6, signal.SIGKILL), (24, signal.SIGKILL), (16, signal.SIGSTOP)])
+def test_a_head_that_dies_or_freezes_is_said_and_the_study_goes_on_elsewhere(
+    count, number, nodes, tiny_yaml, tmp_path, start_safs, run_safs, expected
 ):
     folder = tmp_path / "run"
     process = start_safs("run", tiny_yaml, *RAY, "--set", f"resources.address={nodes.address}", "--run-dir", folder)
     assert wait_for(process, folder, count)
-    nodes.kill_head()
+    nodes.end_head(number)
     _, err = process.communicate(timeout=100)
     assert process.returncode == 1, err
     assert "head of the Ray cluster" in err

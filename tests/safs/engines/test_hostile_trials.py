@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 
 from safs.config.resources import ResourcesConfig
-from safs.engines.cluster.engine import MOST_DEATHS, RayEngine
+from safs.engines.cluster.endings import MOST_DEATHS
+from safs.engines.cluster.engine import RayEngine
 from safs.engines.testing import NAN, RELU, TANH, problems, without_time
 from safs.observer import Silent
 from safs.outcome import Reason

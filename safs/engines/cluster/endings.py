@@ -1,0 +1,138 @@
+"""What runs come to, and what is done about those that came to nothing."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import replace
+
+from torch import Tensor
+
+from safs.engines.base import Finished
+from safs.engines.cluster.capacity import Capacity
+from safs.engines.cluster.connection import Connection
+from safs.engines.cluster.jobs import Job, Run
+from safs.engines.cluster.staff import Staff, Worker
+from safs.engines.cluster.waiting import Waiting
+from safs.observer import Observer
+from safs.outcome import Reason, TrialOutcome
+from spaces.errors import SafsError, brief
+
+MOST_DEATHS = 3
+"""After so many workers that died under it, a trial has failed (LOST): it is likely to be the reason."""
+MOST_NODE_LOSSES = 20
+"""The same for nodes that were lost, which is hardly ever a trial's doing."""
+
+
+class Endings:
+    """Takes what a run came to; one that was lost, or ran out of memory, is put back to run again.
+
+    Args:
+        waiting: where jobs go that run again.
+        staff: the workers.
+        capacity: what the cluster has room for.
+        cluster: the connection to it.
+        observer: is told of runs that came to nothing.
+
+    Attributes:
+        ended: trials that have ended, for the engine to hand out.
+    """
+
+    def __init__(
+        self, waiting: Waiting, staff: Staff, capacity: Capacity, cluster: Connection, observer: Observer
+    ) -> None:
+        self._waiting = waiting
+        self._staff = staff
+        self._capacity = capacity
+        self._cluster = cluster
+        self._observer = observer
+        self.ended: deque[Finished] = deque()
+
+    def collect(self, worker: Worker) -> None:
+        """Take what a worker's trial came to, or see what happened to the worker.
+
+        Raises:
+            SafsError: if the worker cannot run trials.
+            ClusterLostError: if the cluster is gone.
+        """
+        import ray
+        from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
+
+        run = worker.run
+        assert run is not None, "it was busy"
+        try:
+            outcome, trained, epochs = ray.get(run.reference)
+        except RayTaskError as error:  # `run_trial` raises nothing: the trial could not even begin
+            self._staff.dismiss(worker)
+            raise SafsError(f"Worker {worker.place} cannot run trials: {brief(error.cause)}") from error
+        except OutOfMemoryError as error:
+            self._staff.dismiss(worker)
+            self._out_of_memory(worker, run, run.failure(Reason.OOM, str(error)))
+        except RayError as error:
+            self._lost(worker, run, error)
+        else:
+            run.note(epochs, self._observer)
+            self._rest(worker, outcome)
+            if outcome.reason is Reason.OOM:
+                self._out_of_memory(worker, run, outcome)
+            else:
+                self._end(run, outcome, trained)
+
+    def stop(self, worker: Worker, why: str) -> None:
+        """Stop a worker's trial from outside, which ends it."""
+        run = worker.run
+        assert run is not None, "it was busy"
+        self._staff.dismiss(worker)
+        self._end(run, run.failure(Reason.TIMEOUT, why), None)
+
+    def give_up(self, job: Job, why: str) -> None:
+        """End a trial that has run out of memory and cannot run again."""
+        assert job.failure is not None, "it is to be alone because it ran out of memory"
+        outcome = replace(job.failure, traceback=f"{job.failure.traceback}\n{why}\n")
+        self.ended.append(Finished(job.spec, outcome, None))
+
+    def _rest(self, worker: Worker, outcome: TrialOutcome) -> None:
+        """Free a worker, or let it go if the failure may have broken its GPU's context."""
+        worker.run = None
+        worker.rested = time.monotonic()
+        if self._capacity.need.gpus and outcome.reason in (Reason.ERROR, Reason.OOM):
+            self._staff.dismiss(worker)
+
+    def _out_of_memory(self, worker: Worker, run: Run, outcome: TrialOutcome) -> None:
+        if run.job.failure is not None:
+            self._end(run, outcome, None)
+            return
+        run.job.failure = outcome
+        run.job.failed_on = worker.place
+        self._again(run, "out of memory; it runs once more, alone on a whole device")
+
+    def _lost(self, worker: Worker, run: Run, error: Exception) -> None:
+        from ray.exceptions import ActorUnavailableError, NodeDiedError
+
+        self._staff.dismiss(worker)
+        if self._cluster.answers():
+            self._capacity.look()
+        assert worker.place is not None, "it was busy"
+        job = run.job
+        # A node's end is known by the connections that break before the cluster knows that it has left.
+        gone = not self._capacity.has(worker.place.node)
+        if gone or isinstance(error, ActorUnavailableError | NodeDiedError) or "node has died" in str(error):
+            job.node_losses += 1
+        else:
+            job.deaths += 1
+        if job.deaths >= MOST_DEATHS or job.node_losses >= MOST_NODE_LOSSES:
+            self._end(run, run.failure(Reason.LOST, str(error)), None)
+        else:
+            self._again(run, f"its worker {worker.place} was lost; it runs again")
+
+    def _again(self, run: Run, reason: str) -> None:
+        job = run.job
+        alone = job.failure is not None and self._capacity.need != self._capacity.whole_device
+        (self._waiting.alone if alone else self._waiting.shared).put_back(job)
+        run.log.close()
+        self._observer.lost(job.spec, reason)
+
+    def _end(self, run: Run, outcome: TrialOutcome, trained: dict[str, Tensor] | None) -> None:
+        with run.log:
+            run.log.ended(outcome)
+        self.ended.append(Finished(run.job.spec, outcome, trained))
