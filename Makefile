@@ -1,11 +1,12 @@
-# Two commands for a fresh machine: `make demo` and `make test`. Both set up $(VENV) first.
+# Two commands for a fresh machine: `make demo` and `make test`. Both set up $(VENV) first. `make test-sizes` runs the rest
+# of the tests: torchvision's networks in every size.
 
 PYTHON ?= python3
 VENV ?= .venv
 INSTALLED = $(VENV)/.installed
 BIN = $(VENV)/bin
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test test-sizes lint clean
 
 install: $(INSTALLED)
 
@@ -23,8 +24,13 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
+
 test: lint
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
+	$(PYTEST) -m 'not sizes'
+
+test-sizes: $(INSTALLED)
+	$(PYTEST) -m sizes
 
 clean:
 	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

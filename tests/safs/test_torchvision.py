@@ -1,7 +1,7 @@
 """Surgery on all 80 classification networks of torchvision, about the smallest input that each takes.
 
-The networks of more than 80 million parameters bear the marker `large`: `pytest -m "not large"` leaves them out. Of
-five of them (`OVER_150_MILLION`) the sites, names and shapes are looked at on the meta device, and the numbers on a
+All but one of each family bear the marker `sizes`: `make test` leaves them out, `make test-sizes` runs them. The
+networks of more than 80 million parameters bear the marker `large`. Of five of them (`OVER_150_MILLION`) the sites, names and shapes are looked at on the meta device, and the numbers on a
 network of the same class and depth with narrower layers.
 """
 
@@ -29,6 +29,7 @@ from tests.safs.torchvision_networks import (
     EXAMPLES,
     LARGE,
     NAMES,
+    SISTERS,
     build,
     build_for_numbers,
     input_shape,
@@ -81,9 +82,14 @@ def drawn(name, model, sites):
     return random.Random(name).choices([o for o in PAPER_OPERATORS if normalised or o != "symexp"], k=sites)
 
 
-@pytest.fixture(
-    scope="module", params=[pytest.param(name, marks=pytest.mark.large if name in LARGE else ()) for name in NAMES]
-)
+def marks(name):
+    return [
+        *([pytest.mark.large] if name in LARGE else []),
+        *([pytest.mark.sizes] if name not in SISTERS else []),
+    ]
+
+
+@pytest.fixture(scope="module", params=[pytest.param(name, marks=marks(name)) for name in NAMES])
 def case(request):
     name, shape = request.param, input_shape(request.param)
     with torch.random.fork_rng(devices=[]):

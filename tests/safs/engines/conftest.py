@@ -122,16 +122,38 @@ def workers(pid):
     return found
 
 
+def shared_memory():
+    """Return the segments of shared memory on this machine."""
+    return set(Path("/dev/shm").iterdir())
+
+
+def unused(segments):
+    """Return those segments that no process has mapped: they are left over."""
+    if not segments:
+        return []
+    used = set()
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            used |= {mapped.path for mapped in process.memory_maps()}
+    return [segment for segment in segments if str(segment) not in used]
+
+
 @pytest.fixture
 def left_behind(monkeypatch):
-    """Returns what clusters that `safs` starts have left: folders and processes. They are in a place of their own."""
+    """Returns what clusters that `safs` starts have left: folders, processes and shared memory.
+
+    Folders and processes are in a place of their own; shared memory is anybody's that nobody uses.
+    """
     folder = Path(tempfile.mkdtemp(prefix="safs-left-"))
     monkeypatch.setenv("TMPDIR", str(folder))
     monkeypatch.setattr(tempfile, "tempdir", None)
 
+    before = shared_memory()
+
     def now():
         files = [path for path in folder.iterdir() if not path.name.startswith("torchinductor")]  # PyTorch's cache
-        return [*files, *left(f"SAFS_CLUSTER={folder}".encode())]
+        memory = unused(shared_memory() - before)
+        return [*files, *left(f"SAFS_CLUSTER={folder}".encode()), *memory]
 
     yield now
     kill_all(f"SAFS_CLUSTER={folder}")
