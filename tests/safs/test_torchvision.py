@@ -1,8 +1,9 @@
 """Surgery on all 80 classification networks of torchvision, about the smallest input that each takes.
 
 All but one of each family bear the marker `sizes`: `make test` leaves them out, `make test-sizes` runs them. The
-networks of more than 80 million parameters bear the marker `large`. Of five of them (`OVER_150_MILLION`) the sites, names and shapes are looked at on the meta device, and the numbers on a
-network of the same class and depth with narrower layers.
+networks of more than 80 million parameters bear the marker `large`. Of five of them (`OVER_150_MILLION`) the sites,
+names and shapes are looked at on the meta device, and the numbers on a network of the same class and depth with
+narrower layers.
 """
 
 import copy
