@@ -76,11 +76,13 @@ def cluster(cpus: int) -> Iterator[None]:
 class Seen(Silent):
     """Notes which workers have run a trial."""
 
-    def __init__(self) -> None:
+    def __init__(self, other: Observer) -> None:
+        self.other = other
         self.workers: set[str] = set()
 
     def started(self, spec: TrialSpec, worker: str) -> None:
         self.workers.add(worker)
+        self.other.started(spec, worker)
 
 
 @contextmanager
@@ -89,7 +91,7 @@ def running(
 ) -> Iterator[tuple[RayEngine, Path]]:
     """Give an engine all of whose workers are warm, and a folder."""
     with tempfile.TemporaryDirectory() as name:
-        folder, seen = Path(name), Seen()
+        folder, seen = Path(name), Seen(observer or Silent())
         resources = ResourcesConfig(engine="ray", workers=workers)
         engine = RayEngine(resources, lambda spec: folder / spec.id / "log.txt", seen, trial)
         try:
@@ -104,7 +106,6 @@ def running(
                     engine.poll()
             while engine.poll() is not None:
                 pass
-            engine._observer = observer or seen
             yield engine, folder
         finally:
             engine.close()
@@ -150,7 +151,7 @@ class Clock(Silent):
     """Notes when trials begin, and which a search asked for."""
 
     def __init__(self) -> None:
-        self.spans: list[tuple[float, float]] = []
+        self.spans: list[tuple[float, TrialSpec]] = []
         self.asked: list[TrialSpec] = []
 
     def queued(self, phase: str, spec: TrialSpec) -> None:
@@ -158,7 +159,7 @@ class Clock(Silent):
             self.asked.append(spec)
 
     def started(self, spec: TrialSpec, worker: str) -> None:
-        self.spans.append((time.perf_counter(), seconds(spec)))
+        self.spans.append((time.perf_counter(), spec))
 
 
 def utilisation(workers: int, pending: int, background: int) -> tuple[float, float]:
@@ -174,9 +175,9 @@ def utilisation(workers: int, pending: int, background: int) -> tuple[float, flo
         searcher = make_searcher("lahc", space, 0)
         began = time.perf_counter()
         run_strands([search(searcher, evaluator, budget=PER_WORKER * workers, pending=pending)], runner)
-    of_search = {seconds(spec) for spec in clock.asked}
-    last = max(start for start, length in clock.spans if length in of_search)
-    busy = sum(min(start + length, last) - start for start, length in clock.spans if start < last)
+    of_search = set(clock.asked)
+    last = max(start for start, spec in clock.spans if spec in of_search)
+    busy = sum(min(start + seconds(spec), last) - start for start, spec in clock.spans if start < last)
     return busy / (workers * (last - began)), bound([seconds(spec) for spec in clock.asked], workers, pending)
 
 

@@ -44,7 +44,9 @@ class Runner:
         self._asked: Counter[str] = Counter()
         self._background: set[TrialSpec] = set()
         self._unasked: set[TrialSpec] = set()
-        self._outcomes = dict(_read(record) for record in journal.records if record["kind"] == "trial")
+        trials = [record for record in journal.records if record["kind"] == "trial"]
+        self._outcomes = dict(_read(record) for record in trials)
+        self._phases = {record["id"]: record.get("phase") for record in reversed(trials)}
 
     def knows(self, spec: TrialSpec) -> bool:
         """Return whether a trial has ended before, and its network is there if it was to be kept."""
@@ -64,7 +66,8 @@ class Runner:
             phase: the part of the study that asks.
             specs: the trials.
             retry: run a trial again that failed in an earlier session for another reason than its own numbers (out
-                of memory, say). Not for a search, whose later suggestions rest on that failure.
+                of memory, say), and that another phase has not asked for. Not for a search, whose later suggestions
+                rest on that failure.
         """
         (outcomes,) = run_strands([self.results(phase, specs, retry=retry)], self)
         return outcomes
@@ -85,7 +88,7 @@ class Runner:
             background: let others go first, whenever they are asked for; nobody is told if the outcome is known.
         """
         self._asked[phase] += 1
-        if self.knows(spec) and not (retry and self._outcomes[spec.id].reason not in (None, Reason.NAN)):
+        if self.knows(spec) and not (retry and self._may_be_retried(phase, spec)):
             if not background and spec not in self._unasked:
                 self._observer.trial(phase, spec, self._outcomes[spec.id], cached=True)
             self._unasked.discard(spec)  # people have been told of it when it ended
@@ -98,6 +101,10 @@ class Runner:
                 self._background.add(spec)
             self._observer.queued(phase, spec)
             self._engine.submit(spec, background=background)
+
+    def _may_be_retried(self, phase: str, spec: TrialSpec) -> bool:
+        """Return whether a trial failed by no fault of its own numbers, and only this phase rests on its outcome."""
+        return self._phases[spec.id] == phase and self._outcomes[spec.id].reason not in (None, Reason.NAN)
 
     @property
     def has_room(self) -> bool:
@@ -147,6 +154,7 @@ class Runner:
         record = {"kind": "trial", "id": spec.id, "phase": phase, "number": number}
         self._journal.append({**record, "spec": spec.to_json(), "outcome": outcome.to_json()})
         self._outcomes[spec.id] = outcome
+        self._phases.setdefault(spec.id, phase)
         self._observer.trial(phase, spec, outcome, cached=False)
 
 

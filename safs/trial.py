@@ -28,6 +28,14 @@ from safs.surgery import apply_assignment
 from safs.training import Callback, NonFiniteLossError, evaluate, train
 from spaces.errors import SafsError
 
+_OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+"""What errors say that PyTorch has no class for: on a CPU, and where CUDA or its libraries find no memory."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -110,7 +118,7 @@ def out_of_memory(error: Exception) -> bool:
     """Return whether there was no memory left; PyTorch has no class of errors for that on a CPU."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return isinstance(error, RuntimeError) and any(said in str(error) for said in _OUT_OF_MEMORY)
 
 
 def failed(reason: Reason) -> TrialOutcome:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -10,7 +9,7 @@ import typer
 from safs.cli.compare_command import compare
 from safs.cli.export_command import export
 from safs.cli.inspect_command import inspect_network
-from safs.cli.interrupts import INTERRUPTED, quitting
+from safs.cli.interrupts import INTERRUPTED, end, quitting
 from safs.cli.prune_command import prune_checkpoint
 from safs.cli.report_command import report
 from safs.cli.run_command import demo, run
@@ -59,7 +58,9 @@ def main() -> None:
         with quitting():
             app()
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        end(INTERRUPTED)
+    except SystemExit as error:  # Typer's
+        end(error.code)
     except SafsError as error:
         typer.echo(f"Error: {error}", err=True)
-        sys.exit(error.exit_code)
+        end(error.exit_code)

@@ -11,6 +11,7 @@ from safs.config.section import Section
 from safs.engines.registry import ENGINES
 from spaces.errors import lookup
 
+_SMALLEST_SHARE = 0.01
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -54,6 +55,8 @@ class ResourcesConfig(Section):
     @field_validator("gpus_per_trial")
     @classmethod
     def _whole_share(cls, share: float | None) -> float | None:
+        if share and share < _SMALLEST_SHARE:
+            raise ValueError(f"must be at least {_SMALLEST_SHARE}")
         if share and not math.isclose(1 / share, round(1 / share), rel_tol=0.02):
             raise ValueError("must be 0, 1, or 1/k for a whole k, such as 0.5 or 0.25")
         return share

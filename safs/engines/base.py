@@ -37,10 +37,9 @@ class Engine(abc.ABC):
         SafsError: if it cannot have what `resources` asks for.
     """
 
+    @abc.abstractmethod
     def __init__(self, resources: ResourcesConfig, log_path: Callable[[TrialSpec], Path], observer: Observer) -> None:
-        self._resources = resources
-        self._log_path = log_path
-        self._observer = observer
+        """Make an engine."""
 
     @property
     @abc.abstractmethod

@@ -20,7 +20,9 @@ class InlineEngine(Engine):
     """Runs a trial when its outcome is asked for, in the order of submission."""
 
     def __init__(self, resources: ResourcesConfig, log_path: Callable[[TrialSpec], Path], observer: Observer) -> None:
-        super().__init__(resources, log_path, observer)
+        self._resources = resources
+        self._log_path = log_path
+        self._observer = observer
         self._problems: dict[str, Problem] = {}
         self._queue: TrialQueue[TrialSpec] = TrialQueue()
 

@@ -56,4 +56,4 @@ def _seeded(config: Config, spec: TrialSpec) -> list[TrialSpec]:
 def train_rows(rows: dict[str, list[TrialSpec]], runner: Runner, observer: Observer) -> None:
     """Train every row on all training examples and keep the networks."""
     observer.phase("final rows", sum(len(specs) for specs in rows.values()))
-    runner.run("final", [spec for specs in rows.values() for spec in specs])
+    runner.run("final", [spec for specs in rows.values() for spec in specs], retry=True)

@@ -193,6 +193,21 @@ def test_a_failure_is_retried_only_where_asked_and_never_for_its_numbers(start, 
     assert engine.submitted == [RELU]
 
 
+def test_a_failure_that_a_search_rests_on_is_not_retried_by_another_phase(start, monkeypatch):
+    runner, *_ = start()
+    with monkeypatch.context() as patch:
+        patch.setattr("safs.trial.train", out_of_memory)
+        runner.run("finalists", [RELU])
+        runner.run("final", [RELU, TANH])
+    runner, engine, _, _ = start()
+    outcomes = runner.run("final", [RELU, TANH], retry=True)
+    assert [outcome.reason for outcome in outcomes] == [Reason.OOM, None]
+    assert engine.submitted == [TANH]
+    runner, engine, _, _ = start()
+    assert runner.run("final", [RELU, TANH], retry=True) == outcomes
+    assert engine.submitted == []
+
+
 def out_of_memory(*_, **__):
     raise MemoryError
 

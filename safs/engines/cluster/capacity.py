@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from safs.config.resources import ResourcesConfig
 from spaces.errors import SafsError
@@ -43,12 +44,10 @@ class Node:
         return min(room)
 
 
-def nodes() -> list[Node]:
-    """Return the nodes of the cluster that this process is connected to."""
-    import ray
-
+def nodes(described: Sequence[Mapping[str, Any]]) -> list[Node]:
+    """Return the nodes that are there, of those that `ray.nodes` describes."""
     found = []
-    for node in ray.nodes():
+    for node in described:
         if node["Alive"]:
             has = node["Resources"]
             kinds = [name.removeprefix(_GPU_KIND) for name in has if name.startswith(_GPU_KIND)]
@@ -90,6 +89,7 @@ class Capacity:
 
     Args:
         resources: what trials may use.
+        described: the cluster's nodes, by `ray.nodes`.
 
     Attributes:
         need: what each trial reserves.
@@ -98,23 +98,28 @@ class Capacity:
         SafsError: if there is no node for a trial.
     """
 
-    def __init__(self, resources: ResourcesConfig) -> None:
+    def __init__(self, resources: ResourcesConfig, described: Sequence[Mapping[str, Any]]) -> None:
         self._workers = resources.workers
-        self.look()
+        self.look(described)
         self.need = need(resources, self._nodes)
         check_room(self.need, self._nodes)
 
-    def look(self) -> None:
+    def look(self, described: Sequence[Mapping[str, Any]]) -> None:
         """See which nodes are there."""
-        self._nodes = nodes()
+        self._nodes = nodes(described)
 
     def has(self, node: str) -> bool:
         """Return whether a node is there."""
         return any(there.id == node for there in self._nodes)
 
-    def fits(self, need: Need, node: str) -> bool:
-        """Return whether a node is there and has room for so much."""
-        return any(there.id == node and there.room(need) for there in self._nodes)
+    def nodes_for(self, need: Need) -> list[str]:
+        """Return the nodes that are large enough for so much."""
+        return [node.id for node in self._nodes if node.room(need)]
+
+    def slots(self, node: str, *, one_gpu: bool = False) -> int:
+        """Return how many trials fit on a node, or on one of its GPUs."""
+        room = sum(there.room(self.need) for there in self._nodes if there.id == node)
+        return min(room, math.floor(1 / self.need.gpus)) if one_gpu and self.need.gpus else room
 
     @property
     def most(self) -> int:

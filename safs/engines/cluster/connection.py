@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import logging
 import os
@@ -15,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,11 @@ _LONGEST_PLACE = 25
 _PATIENCE_S = 15.0
 """How long the head may not answer before it counts as lost: one that is restarted by Kubernetes needs a moment."""
 _ANSWER_S = 2.0
-_FAREWELL_S = 5.0
-"""How long a cluster that is gone may take to say good-bye."""
+_FAREWELL_S = 60.0
+_SHORT_FAREWELL_S = 5.0
+"""How long a cluster may take to say good-bye, and one that is gone or silent."""
+LEAVING = "safs: leaving Ray"
+"""The name of the thread that leaves a cluster; while it lives, Ray does not let this process end."""
 
 
 class ClusterLostError(SafsError):
@@ -47,6 +49,7 @@ class Connection:
     Attributes:
         local: whether the cluster is ours alone, on this machine.
         alive: whether the cluster is there; once it is not, Ray is not to be asked anything.
+        nodes: as `ray.nodes` described them when the head last answered.
 
     Raises:
         SafsError: if there is no cluster at the address, or it does not let us in.
@@ -60,6 +63,8 @@ class Connection:
         self._open = True
         self._silent_since: float | None = None
         self._question: threading.Thread | None = None
+        self._answered = False
+        self.nodes: list[dict[str, Any]] = []
         with _signals_as_they_were():
             if _ray_is_up():
                 self._open = False
@@ -68,6 +73,9 @@ class Connection:
                 self._start()
             else:
                 self._join(address)
+        if not self.answers():
+            self.close()
+            raise self._gone()
 
     def answers(self) -> bool:
         """Return whether the cluster's head answers; as long as it does not, nothing may be asked of it, or Ray hangs.
@@ -76,7 +84,7 @@ class Connection:
             ClusterLostError: if it has not answered for a while.
         """
         there = _listens(*self._head)
-        if there and self._asked():
+        if there and self._ask():
             self._silent_since = None
             return True
         now = time.monotonic()
@@ -85,15 +93,24 @@ class Connection:
             raise self._gone()
         return False
 
-    def _asked(self) -> bool:
-        """Return whether the head answers a question, in a thread of its own: one that has frozen keeps us waiting."""
-        import ray
+    def _ask(self) -> bool:
+        """Ask the head which nodes there are, and return whether it answered.
 
+        That is done by a thread: a head that has frozen keeps those waiting for ever who ask it.
+        """
         if self._question is None or not self._question.is_alive():
-            self._question = threading.Thread(target=ray.nodes, daemon=True)
+            self._answered = False
+            self._question = threading.Thread(target=self._see_nodes, daemon=True)
             self._question.start()
         self._question.join(_ANSWER_S)
-        return not self._question.is_alive()
+        return self._answered
+
+    def _see_nodes(self) -> None:
+        import ray
+
+        with contextlib.suppress(Exception):  # whatever it is, the head has not answered
+            self.nodes = ray.nodes()
+            self._answered = True
 
     @contextlib.contextmanager
     def talking(self) -> Iterator[None]:
@@ -121,7 +138,7 @@ class Connection:
             return
         self._open = False
         try:
-            with _signals_as_they_were(), contextlib.suppress(ConnectionError):
+            with _signals_as_they_were():
                 self._leave()
         finally:
             self._clean_up()
@@ -129,14 +146,10 @@ class Connection:
     def _leave(self) -> None:
         import ray
 
-        if self.alive:
-            ray.shutdown()
-            return
-        leaving = threading.Thread(target=ray.shutdown, daemon=True)
+        # A head that has frozen is waited for for ever: then nobody waits for the thread, nor for those who do.
+        leaving = threading.Thread(target=_quietly, args=(ray.shutdown,), name=LEAVING, daemon=True)
         leaving.start()
-        leaving.join(_FAREWELL_S)
-        if leaving.is_alive():  # it waits for a head that has frozen, and would again when this process ends
-            atexit.register(_end_at_once)
+        leaving.join(_FAREWELL_S if self.alive and self._silent_since is None else _SHORT_FAREWELL_S)
 
     def _start(self) -> None:
         # Ray lets nobody in without a token where it starts a cluster itself. It reads it once in a process, and would
@@ -188,11 +201,10 @@ class Connection:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _end_at_once() -> None:
-    """End this process without Ray's own clearing up."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(ClusterLostError.exit_code)
+def _quietly(function: Callable[[], Any]) -> None:
+    """Call a function that may find the connection cut."""
+    with contextlib.suppress(ConnectionError):
+        function()
 
 
 def _ray_is_up() -> bool:

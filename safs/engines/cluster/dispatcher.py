@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from safs.engines.cluster.capacity import Capacity
+from safs.engines.cluster.clearing import Clearing, clearing
 from safs.engines.cluster.jobs import Job, Run
 from safs.engines.cluster.parcels import Parcel
 from safs.engines.cluster.staff import Staff, Worker
@@ -17,10 +18,8 @@ from safs.trial_log import TrialLog
 
 _IDLE_S = 10.0
 _LEASE_S = 300.0
-"""On a cluster of others' a worker is given back after so long without work, and after so long with it: then it queues
-again behind those who wait."""
-_ONE_DEVICE_S = 60.0
-"""For so long only one device is freed for a trial that is to be alone; if somebody else took it, then any."""
+"""On a cluster of others' a worker is given back after so long without work, and when it has been there for so long:
+then it queues again behind those who wait."""
 
 
 class Dispatcher:
@@ -63,34 +62,29 @@ class Dispatcher:
             hire: whether to hire workers, too; not while the cluster does not answer.
         """
         self._let_go()
-        if hire and self._waiting.alone:
-            self._make_room()
+        freed = self._make_room() if hire and self._waiting.alone else None
         for worker in self._staff:
             jobs = self._waiting.alone if worker.alone else self._waiting.shared
             if worker.idle and jobs and self._staff.is_there(worker):
                 self._begin(worker, jobs.take())
-        if hire and not any(worker.alone and worker.place is None for worker in self._staff):
-            self._hire()
-
-    def _hire(self) -> None:
-        ordinary = [worker for worker in self._staff if not worker.alone]
-        useful = min(
-            self._capacity.room, len(self._waiting.shared) + sum(worker.run is not None for worker in ordinary)
-        )
-        for _ in range(useful - len(ordinary)):
-            self._staff.hire(self._capacity.need)
+        if hire:
+            self._hire(freed)
 
     def _let_go(self) -> None:
         now = time.monotonic()
         for worker in self._staff:
             if worker.idle:
                 served = worker.alone and not self._waiting.alone
-                over = self._leased and (now - worker.hired > _LEASE_S or now - worker.rested > _IDLE_S)
+                over = self._leased and (now - worker.arrived > _LEASE_S or now - worker.rested > _IDLE_S)
                 if served or over:
                     self._staff.dismiss(worker)
 
-    def _make_room(self) -> None:
-        """Ask for a worker that has a device to itself, and let others go, as they become idle, until it is there."""
+    def _make_room(self) -> Clearing | None:
+        """Ask for a worker that has a device to itself; until it is there, let idle workers go that are in its way.
+
+        Returns:
+            What is being freed, or None if it is there.
+        """
         whole = self._capacity.whole_device
         alone = next((worker for worker in self._staff if worker.alone), None)
         if alone is not None and alone.place is None and alone.need != whole:  # the node that it was to get has left
@@ -98,26 +92,35 @@ class Dispatcher:
             alone = None
         if alone is None:
             alone = self._staff.hire(whole, alone=True)
-        if alone.place is None:
-            for worker in self._staff:
-                if not worker.alone and worker.run is None and self._is_in_the_way(worker, alone):
-                    self._staff.dismiss(worker)
+        if alone.place is not None:
+            return None
+        freed = clearing(alone, self._waiting.alone.first.failed_on, self._capacity)
+        for worker in self._staff:
+            if worker.idle and not worker.alone and freed.is_in(worker):
+                self._staff.dismiss(worker)
+        return freed
 
-    def _is_in_the_way(self, worker: Worker, alone: Worker) -> bool:
-        """Return whether a worker keeps the device from becoming free on which a trial has run out of memory.
-
-        If that was too small, or has left, then any that is large enough.
-        """
-        freed = self._waiting.alone.first.failed_on
-        if worker.place is None or freed is None or time.monotonic() - alone.hired > _ONE_DEVICE_S:
-            return True
-        if self._capacity.fits(alone.need, freed.node):
-            return worker.place.device == freed.device
-        return self._capacity.fits(alone.need, worker.place.node)
+    def _hire(self, freed: Clearing | None) -> None:
+        """Hire as many ordinary workers as there are jobs and room for."""
+        ordinary = [worker for worker in self._staff if not worker.alone]
+        busy = sum(worker.run is not None for worker in ordinary)
+        room = self._capacity.room
+        if freed is not None:
+            room = min(room, self._capacity.most - freed.slots)
+            for worker in [worker for worker in ordinary if worker.place is None][: max(0, len(ordinary) - room)]:
+                self._staff.dismiss(worker)  # it would take the room that is being made
+                ordinary.remove(worker)
+        useful = min(room, len(self._waiting.shared) + busy)
+        for _ in range(useful - len(ordinary)):
+            self._staff.hire(self._capacity.need)
 
     def _begin(self, worker: Worker, job: Job) -> None:
         spec = job.spec
         log = TrialLog(self._log_path(spec), spec)
-        reference = worker.actor.run.remote(spec, self.parcels.get(spec.network))
+        try:
+            reference = worker.actor.run.remote(spec, self.parcels.get(spec.network))
+        except BaseException:
+            log.close()
+            raise
         worker.run = Run(job, reference, log)
         self._observer.started(spec, str(worker.place))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
@@ -12,16 +15,23 @@ from safs.engines.base import Finished
 from safs.engines.cluster.capacity import Capacity
 from safs.engines.cluster.connection import Connection
 from safs.engines.cluster.jobs import Job, Run
-from safs.engines.cluster.staff import Staff, Worker
+from safs.engines.cluster.staff import Staff, Worker, WorkersUnusableError
 from safs.engines.cluster.waiting import Waiting
 from safs.observer import Observer
-from safs.outcome import Reason, TrialOutcome
-from spaces.errors import SafsError, brief
+from safs.outcome import Reason, Status, TrialOutcome
+from safs.spec import TrialSpec
+from safs.trial_log import TrialLog
+from spaces.errors import brief
+
+if TYPE_CHECKING:
+    from ray.exceptions import RayTaskError
 
 MOST_DEATHS = 3
 """After so many workers that died under it, a trial has failed (LOST): it is likely to be the reason."""
 MOST_NODE_LOSSES = 20
 """The same for nodes that were lost, which is hardly ever a trial's doing."""
+_MOST_REFUSALS = 10
+"""So many trials in a row that could not begin, and the fault is not theirs."""
 
 
 class Endings:
@@ -32,6 +42,7 @@ class Endings:
         staff: the workers.
         capacity: what the cluster has room for.
         cluster: the connection to it.
+        log_path: where the log of a trial goes.
         observer: is told of runs that came to nothing.
 
     Attributes:
@@ -39,20 +50,29 @@ class Endings:
     """
 
     def __init__(
-        self, waiting: Waiting, staff: Staff, capacity: Capacity, cluster: Connection, observer: Observer
+        self,
+        waiting: Waiting,
+        staff: Staff,
+        capacity: Capacity,
+        cluster: Connection,
+        *,
+        log_path: Callable[[TrialSpec], Path],
+        observer: Observer,
     ) -> None:
         self._waiting = waiting
         self._staff = staff
         self._capacity = capacity
         self._cluster = cluster
+        self._log_path = log_path
         self._observer = observer
+        self._refused = 0
         self.ended: deque[Finished] = deque()
 
     def collect(self, worker: Worker) -> None:
         """Take what a worker's trial came to, or see what happened to the worker.
 
         Raises:
-            SafsError: if the worker cannot run trials.
+            WorkersUnusableError: if again and again no worker can run a trial.
             ClusterLostError: if the cluster is gone.
         """
         import ray
@@ -62,15 +82,15 @@ class Endings:
         assert run is not None, "it was busy"
         try:
             outcome, trained, epochs = ray.get(run.reference)
-        except RayTaskError as error:  # `run_trial` raises nothing: the trial could not even begin
-            self._staff.dismiss(worker)
-            raise SafsError(f"Worker {worker.place} cannot run trials: {brief(error.cause)}") from error
+        except RayTaskError as error:  # `run_trial` raises nothing: the trial could not begin, or not end
+            self._refuse(worker, run, error)
         except OutOfMemoryError as error:
             self._staff.dismiss(worker)
             self._out_of_memory(worker, run, run.failure(Reason.OOM, str(error)))
         except RayError as error:
             self._lost(worker, run, error)
         else:
+            self._refused = 0
             run.note(epochs, self._observer)
             self._rest(worker, outcome)
             if outcome.reason is Reason.OOM:
@@ -86,9 +106,11 @@ class Endings:
         self._end(run, run.failure(Reason.TIMEOUT, why), None)
 
     def give_up(self, job: Job, why: str) -> None:
-        """End a trial that has run out of memory and cannot run again."""
-        assert job.failure is not None, "it is to be alone because it ran out of memory"
-        outcome = replace(job.failure, traceback=f"{job.failure.traceback}\n{why}\n")
+        """End a trial that is to be alone on a device, and cannot be."""
+        failure = job.failure or TrialOutcome(Status.FAILED, reason=Reason.LOST, traceback="Its workers died.")
+        outcome = replace(failure, traceback=f"{failure.traceback}\n{why}\n")
+        with TrialLog(self._log_path(job.spec), job.spec) as log:
+            log.ended(outcome)
         self.ended.append(Finished(job.spec, outcome, None))
 
     def _rest(self, worker: Worker, outcome: TrialOutcome) -> None:
@@ -106,12 +128,25 @@ class Endings:
         run.job.failed_on = worker.place
         self._again(run, "out of memory; it runs once more, alone on a whole device")
 
+    def _refuse(self, worker: Worker, run: Run, error: RayTaskError) -> None:
+        self._refused += 1
+        if self._refused < _MOST_REFUSALS:
+            self._lost(worker, run, error)
+            return
+        self._staff.dismiss(worker)
+        run.log.close()
+        raise WorkersUnusableError(f"Worker {worker.place} cannot run trials: {brief(error.cause)}") from error
+
     def _lost(self, worker: Worker, run: Run, error: Exception) -> None:
         from ray.exceptions import ActorUnavailableError, NodeDiedError
 
         self._staff.dismiss(worker)
-        if self._cluster.answers():
-            self._capacity.look()
+        try:
+            if self._cluster.answers():
+                self._capacity.look(self._cluster.nodes)
+        except BaseException:
+            run.log.close()
+            raise
         assert worker.place is not None, "it was busy"
         job = run.job
         # A node's end is known by the connections that break before the cluster knows that it has left.
@@ -123,11 +158,14 @@ class Endings:
         if job.deaths >= MOST_DEATHS or job.node_losses >= MOST_NODE_LOSSES:
             self._end(run, run.failure(Reason.LOST, str(error)), None)
         else:
+            job.failed_on = worker.place
             self._again(run, f"its worker {worker.place} was lost; it runs again")
 
     def _again(self, run: Run, reason: str) -> None:
         job = run.job
-        alone = job.failure is not None and self._capacity.need != self._capacity.whole_device
+        # The system kills what takes too much memory, and does not say so: the last try after deaths is alone.
+        alone = job.failure is not None or job.deaths == MOST_DEATHS - 1
+        alone = alone and self._capacity.need != self._capacity.whole_device
         (self._waiting.alone if alone else self._waiting.shared).put_back(job)
         run.log.close()
         self._observer.lost(job.spec, reason)

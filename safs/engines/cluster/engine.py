@@ -48,16 +48,15 @@ class RayEngine(Engine):
         observer: Observer,
         trial: TrialFunction = run_trial,
     ) -> None:
-        super().__init__(resources, log_path, observer)
         self._cluster = Connection(resources.address)
         try:
-            self._capacity = Capacity(resources)
+            self._capacity = Capacity(resources, self._cluster.nodes)
         except BaseException:
             self._cluster.close()
             raise
         self._sender = Sender()
         self._waiting = Waiting()
-        self._staff = Staff(trial)
+        self._staff = Staff(trial, observer)
         self._dispatcher = Dispatcher(
             self._waiting,
             self._staff,
@@ -66,7 +65,9 @@ class RayEngine(Engine):
             log_path=log_path,
             observer=observer,
         )
-        self._endings = Endings(self._waiting, self._staff, self._capacity, self._cluster, observer)
+        self._endings = Endings(
+            self._waiting, self._staff, self._capacity, self._cluster, log_path=log_path, observer=observer
+        )
         self._watch = Watch(
             resources, self._waiting, self._staff, self._capacity, self._cluster, self._endings, observer
         )
@@ -107,26 +108,32 @@ class RayEngine(Engine):
         return self._endings.ended.popleft()
 
     def cancel(self) -> None:
-        import ray
-        from ray.exceptions import RayError
-
         self._waiting.clear()
-        running = {worker.run.reference: worker for worker in self._staff.busy if worker.run is not None}
+        reachable = self._watch.reachable and self._cluster.alive
         try:
-            if running and self._cluster.alive:
-                ready, _ = ray.wait(list(running), num_returns=len(running), timeout=0)
-                for reference in ready:
-                    with contextlib.suppress(SafsError, RayError, ConnectionError):  # it has not ended, then
-                        self._endings.collect(running[reference])
+            if reachable:
+                self._collect_what_is_ready()
         finally:
             self._waiting.clear()  # what was just found to be lost, too
             for worker in self._staff:
-                if self._cluster.alive:
-                    self._staff.dismiss(worker)
-                else:
-                    self._staff.forget(worker)
                 if worker.run is not None:
                     worker.run.log.close()
+                if reachable:
+                    with contextlib.suppress(ConnectionError):  # the others are dismissed all the same
+                        self._staff.dismiss(worker)
+                else:
+                    self._staff.forget(worker)
+
+    def _collect_what_is_ready(self) -> None:
+        import ray
+        from ray.exceptions import RayError
+
+        running = {worker.run.reference: worker for worker in self._staff.busy if worker.run is not None}
+        with contextlib.suppress(ConnectionError):
+            ready = ray.wait(list(running), num_returns=len(running), timeout=0)[0] if running else []
+            for reference in ready:
+                with contextlib.suppress(SafsError, RayError):  # it has not ended, then
+                    self._endings.collect(running[reference])
 
     def close(self) -> None:
         try:

@@ -11,12 +11,14 @@ from typing import Any
 from safs.engines.cluster.capacity import Need
 from safs.engines.cluster.jobs import Run
 from safs.engines.cluster.worker import Place, TrialFunction, TrialWorker
+from safs.observer import Observer
 from safs.versions import training_versions
 from spaces.errors import SafsError
 
 _MOST_FALSE_STARTS = 10
-_ANSWER_S = 1.0
-"""How long an idle worker may take to say that it is there."""
+_ANSWER_S = 0.2
+_SILENCE_S = 30.0
+"""How long an idle worker is waited for to say that it is there, each time that there is a trial for it, and in all."""
 
 
 @dataclass(eq=False)
@@ -30,7 +32,9 @@ class Worker:
         arriving: a reference to where it runs, until that is known.
         place: where it runs.
         run: what it is busy with.
-        hired, rested: when it was asked for, and when it had nothing to do last (`time.monotonic`).
+        hired, arrived, rested: when it was asked for, when it was there, and when it had nothing to do last
+            (`time.monotonic`).
+        silent_since: since when it has not answered, though idle; None if it has.
     """
 
     actor: Any
@@ -40,7 +44,9 @@ class Worker:
     place: Place | None = None
     run: Run | None = None
     hired: float = field(default_factory=time.monotonic)
-    rested: float = field(default_factory=time.monotonic)
+    arrived: float = 0.0
+    rested: float = 0.0
+    silent_since: float | None = None
 
     @property
     def idle(self) -> bool:
@@ -48,7 +54,7 @@ class Worker:
         return self.place is not None and self.run is None
 
 
-class WorkersDoNotStartError(SafsError):
+class WorkersUnusableError(SafsError):
     """The cluster's workers cannot be used: what was finished is kept, and the study can be resumed."""
 
     exit_code = 1
@@ -59,15 +65,20 @@ class Staff:
 
     Args:
         trial: runs trials, on the workers.
+        observer: is told of workers that do not start.
     """
 
-    def __init__(self, trial: TrialFunction) -> None:
+    def __init__(self, trial: TrialFunction, observer: Observer) -> None:
         import ray
+
+        self._observer = observer
+        self._warned: set[str] = set()
 
         self._trial = trial
         self._kind: Any = ray.remote(TrialWorker)
         self._workers: list[Worker] = []
         self._false_starts = 0
+        self._any_arrived = False
 
     def __iter__(self) -> Iterator[Worker]:
         return iter(list(self._workers))
@@ -90,7 +101,7 @@ class Staff:
         """Note where a worker is that has arrived, or let it go if it did not.
 
         Raises:
-            WorkersDoNotStartError: if it never will, or has not, again and again.
+            WorkersUnusableError: if it never will, and none has so far, or workers have not, again and again.
         """
         import ray
         from ray.exceptions import RayActorError, RayError, RayTaskError
@@ -101,23 +112,37 @@ class Staff:
             self.dismiss(worker)
             self._false_starts += 1
             broken = isinstance(error, RayTaskError) or (isinstance(error, RayActorError) and error.actor_init_failed)
-            if broken or self._false_starts >= _MOST_FALSE_STARTS:
-                cause = (str(error).strip() or type(error).__name__).splitlines()[-1]
-                raise WorkersDoNotStartError(f"Ray's workers do not start: {cause}") from error
+            cause = (str(error).strip() or type(error).__name__).splitlines()[-1]
+            if (broken and not self._any_arrived) or self._false_starts >= _MOST_FALSE_STARTS:
+                raise WorkersUnusableError(f"Ray's workers do not start: {cause}") from error
+            if broken and cause not in self._warned:  # one node of several
+                self._warned.add(cause)
+                self._observer.warning(f"A worker did not start: {cause}")
             return
-        worker.rested = time.monotonic()
+        worker.arrived = worker.rested = time.monotonic()
         self._false_starts = 0
+        self._any_arrived = True
 
     def is_there(self, worker: Worker) -> bool:
-        """Return whether an idle worker still lives; one that does not is let go, and no trial is to blame."""
+        """Return whether an idle worker answers; one that has died, or is silent for long, is let go.
+
+        No trial is to blame for that.
+        """
         import ray
-        from ray.exceptions import RayError
+        from ray.exceptions import GetTimeoutError, RayError
 
         try:
             ray.get(worker.actor.progress.remote(), timeout=_ANSWER_S)
+        except GetTimeoutError:
+            now = time.monotonic()
+            worker.silent_since = worker.silent_since or now
+            if now - worker.silent_since > _SILENCE_S:
+                self.dismiss(worker)
+            return False
         except RayError:
             self.dismiss(worker)
             return False
+        worker.silent_since = None
         return True
 
     def forget(self, worker: Worker) -> None:

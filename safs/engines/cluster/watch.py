@@ -69,7 +69,7 @@ class Watch:
         self.reachable = self._cluster.answers()
         if not self.reachable:
             return
-        self._capacity.look()
+        self._capacity.look(self._cluster.nodes)
         self._look_for_workers(now)
         for worker in self._staff:
             if worker.run is not None:
@@ -96,10 +96,11 @@ class Watch:
             self._staffed = math.inf  # said once, until there is a worker again
             self._observer.warning(f"Trials wait for a node that has {self._capacity.need} to spare.")
         for worker in self._staff:
-            if worker.alone and worker.place is None and now - worker.hired > _ALONE_S and self._waiting.alone:
+            if worker.alone and worker.place is None and now - worker.hired > _ALONE_S:
                 self._staff.dismiss(worker)
-                why = f"It found no device of its own within {_ALONE_S:g} s."
-                self._endings.give_up(self._waiting.alone.take(), why)
+                while self._waiting.alone:
+                    why = f"It found no device of its own within {_ALONE_S:g} s."
+                    self._endings.give_up(self._waiting.alone.take(), why)
 
     def _look_at(self, worker: Worker, run: Run) -> None:
         import ray

@@ -130,9 +130,11 @@ class TrialWorker:
     def _give_back(self) -> None:
         """Return the GPU's memory that a trial used to the others that share it."""
         if self._device == "cuda":
+            import contextlib
             import gc
 
             import torch
 
             gc.collect()
-            torch.cuda.empty_cache()
+            with contextlib.suppress(RuntimeError):  # the trial may have broken the GPU's context, and says so itself
+                torch.cuda.empty_cache()

@@ -6,7 +6,10 @@ import pytest
 
 from safs.config.resources import ResourcesConfig
 from safs.config.schema import Config
-from safs.engines.cluster.capacity import Capacity, Need, Node, check_room, need
+from safs.engines.cluster.capacity import Capacity, Need, Node, check_room, need, nodes
+from safs.engines.cluster.clearing import clearing
+from safs.engines.cluster.staff import Worker
+from safs.engines.cluster.worker import Place
 from spaces.errors import SafsError
 
 CPU = Node("a", 16, 0, "")
@@ -66,12 +69,8 @@ def test_k_trials_that_reserve_one_kth_share_a_gpu(k):
 @pytest.fixture
 def capacity(monkeypatch):
     """Returns the capacity of a cluster of these nodes."""
-
-    def make(resources, nodes):
-        monkeypatch.setattr("safs.engines.cluster.capacity.nodes", lambda: nodes)
-        return Capacity(resources)
-
-    return make
+    monkeypatch.setattr("safs.engines.cluster.capacity.nodes", lambda nodes: list(nodes))
+    return Capacity
 
 
 def test_workers_are_as_many_as_fit_or_as_asked(capacity):
@@ -79,20 +78,61 @@ def test_workers_are_as_many_as_fit_or_as_asked(capacity):
     assert cluster.room == cluster.most == 4 + 2
     assert cluster.device == "H200"
     assert (cluster.has("a"), cluster.has("x")) == (True, False)
-    assert cluster.fits(Need(8, 1), "b")
-    assert not cluster.fits(Need(8, 1), "c")
+    assert cluster.nodes_for(Need(8, 1)) == ["b"]
+    assert cluster.nodes_for(Need(1, 1)) == ["b", "c"]
+    assert (cluster.slots("b"), cluster.slots("b", one_gpu=True), cluster.slots("x")) == (4, 2, 0)
     few = capacity(ray(workers=3, device="cpu"), [CPU])
     assert (few.room, few.most, few.device) == (3, 16, "cpu")
 
 
 def test_room_changes_with_the_nodes(capacity):
-    nodes = [CPU]
-    cluster = capacity(ray(), nodes)
-    nodes.append(replace(CPU, id="d"))
+    cluster = capacity(ray(), [CPU])
+    cluster.look([CPU, replace(CPU, id="d")])
     assert cluster.room == 32
-    nodes.clear()
+    cluster.look([])
     assert cluster.room == 0
     assert cluster.whole_device == Need(1, 0)
+
+
+def test_nodes_are_read_from_rays_description():
+    described = [
+        {"NodeID": "a", "Alive": True, "Resources": {"CPU": 4.0, "GPU": 2.0, "accelerator_type:H200": 1.0}},
+        {"NodeID": "b", "Alive": True, "Resources": {"CPU": 1.0}},
+        {"NodeID": "c", "Alive": False, "Resources": {"CPU": 8.0}},
+    ]
+    assert nodes(described) == [Node("a", 4.0, 2.0, "H200"), Node("b", 1.0, 0.0, "")]
+
+
+def worker_at(node, gpu=""):
+    worker = Worker(None, Need(1, 0.25), alone=False, arriving=None)
+    worker.place = Place(node, "host", 1, gpu)
+    return worker
+
+
+def test_one_device_is_freed_then_a_node_more_every_minute(capacity):
+    cluster = capacity(ray(gpus_per_trial=0.25), [CPU, GPU, SMALL])
+    alone = Worker(None, cluster.whole_device, alone=True, arriving=None)
+    freed = clearing(alone, Place("b", "host", 1, "1"), cluster)
+    assert freed.slots == 4
+    assert freed.is_in(worker_at("b", "1"))
+    assert not freed.is_in(worker_at("b", "0"))
+    assert not freed.is_in(worker_at("c", "0"))
+    alone.hired -= 61
+    later = clearing(alone, Place("b", "host", 1, "1"), cluster)
+    assert later.is_in(worker_at("c", "0"))
+    assert not later.is_in(worker_at("b", "0"))
+    assert later.slots == 4 + 2
+
+
+def test_a_node_that_is_too_small_or_has_left_is_not_freed(capacity):
+    cluster = capacity(ray(device="cpu"), [SMALL, CPU, replace(CPU, id="d")])
+    alone = Worker(None, cluster.whole_device, alone=True, arriving=None)
+    for node in ("c", "x"):
+        freed = clearing(alone, Place(node, "host", 1, ""), cluster)
+        assert freed.is_in(worker_at("a"))
+        assert not freed.is_in(worker_at("c"))
+        assert not freed.is_in(worker_at("d"))
+        assert freed.slots == 16
 
 
 def test_a_whole_device_is_a_gpu_or_the_cores_of_the_largest_node(capacity):
@@ -125,6 +165,7 @@ def test_what_is_missing_is_said(reserved, nodes, message):
         ({"engine": "ray", "workers": 0}, "resources.workers"),
         ({"engine": "ray", "workers": "some"}, "resources.workers"),
         ({"engine": "ray", "gpus_per_trial": 0.4}, "must be 0, 1, or 1/k"),
+        ({"engine": "ray", "gpus_per_trial": 0.00001}, "must be at least 0.01"),
         ({"engine": "ray", "gpus_per_trial": 2}, "less than or equal to 1"),
         ({"engine": "ray", "gpus_per_trial": True}, "must not be true or false"),
         ({"engine": "ray", "threads": 4, "cpus_per_trial": 2}, "`threads` must not exceed `cpus_per_trial`"),

@@ -1,12 +1,14 @@
 """The Ray engine, on real clusters: the contract of engines."""
 
+import threading
+import time
 from dataclasses import replace
 
 import pytest
 
 from safs.config.resources import ResourcesConfig
 from safs.engines.cluster.engine import RayEngine
-from safs.engines.cluster.staff import WorkersDoNotStartError
+from safs.engines.cluster.staff import WorkersUnusableError
 from safs.engines.testing import RELU, EngineConformance, problems
 from safs.observer import Silent
 from safs.outcome import Reason
@@ -19,6 +21,13 @@ from tests.safs.engines.hostile import Hostile
 class TestRayEngine(EngineConformance):
     def make(self, log_path):
         return RayEngine(ResourcesConfig(engine="ray", workers=2), log_path, Silent())
+
+
+class Tenant:
+    """Somebody else on the cluster."""
+
+    def stay(self):
+        pass
 
 
 class Watcher(Silent):
@@ -56,6 +65,11 @@ def engine(nodes, tmp_path):
         each.close()
 
 
+def hog():
+    network = Hostile("hog")
+    return Problem(network, {}, find_sites(network, (1, 28, 28)), problems()["dense"].data)
+
+
 def longer(seed, epochs=100):
     return replace(RELU, study_seed=seed, protocol=replace(RELU.protocol, epochs=epochs))
 
@@ -79,33 +93,82 @@ def test_a_node_that_joins_gets_trials(nodes, engine):
 def test_a_trial_out_of_memory_gets_one_device_and_the_others_go_on(nodes, engine):
     nodes.add(2)
     trials, watcher = engine(cpus_per_trial=1)
-    network = Hostile("hog")
-    trials.add_problem("hog", Problem(network, {}, find_sites(network, (1, 28, 28)), problems()["dense"].data))
-    hog = replace(RELU, network="hog")
+    trials.add_problem("hog", hog())
+    spec = replace(RELU, network="hog")
     for seed in range(24):
         trials.submit(longer(seed, epochs=50))
         if seed == 6:
-            trials.submit(hog)
+            trials.submit(spec)
     ended = {}
     while (finished := trials.poll()) is not None:
         ended[finished.spec] = finished.outcome
     assert len(ended) == 25
-    assert ended.pop(hog).reason is Reason.OOM
+    assert ended.pop(spec).reason is Reason.OOM
     assert all(outcome.cost is not None for outcome in ended.values())
-    lost = watcher.events.index(("lost", hog, None))
-    (first, again) = [worker for kind, spec, worker in watcher.events if (kind, spec) == ("started", hog)]
-    begun = watcher.events.index(("started", hog, again))
+    lost = watcher.events.index(("lost", spec, None))
+    (first, again) = [worker for kind, of, worker in watcher.events if (kind, of) == ("started", spec)]
+    begun = watcher.events.index(("started", spec, again))
     assert again not in {worker for _, _, worker in watcher.events[:begun]}, "it has a worker of its own"
     meanwhile = {worker for _, _, worker in watcher.events[lost + 1 : begun]}
     assert meanwhile & {worker for _, _, worker in watcher.events[:lost]}, "the other node went on"
     assert first not in meanwhile
 
 
+def test_two_engines_take_turns_on_a_full_cluster(engine, monkeypatch):
+    monkeypatch.setattr("safs.engines.cluster.dispatcher._LEASE_S", 1.0)
+    pairs = [engine(), engine()]
+    ended = []
+    until = time.monotonic() + 200
+
+    def drain(number, trials):
+        while (finished := trials.poll()) is not None:
+            ended.append((number, finished.outcome.cost is not None))
+
+    for trials, _ in pairs:
+        for seed in range(3):
+            trials.submit(longer(seed))
+    threads = [threading.Thread(target=drain, args=(n, trials)) for n, (trials, _) in enumerate(pairs)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+        assert not thread.is_alive(), f"it hangs after {ended}"
+    assert sorted(ended) == [(0, True)] * 3 + [(1, True)] * 3
+    order = [number for number, _ in ended]
+    assert order not in ([0] * 3 + [1] * 3, [1] * 3 + [0] * 3), "one waited for the other's end"
+
+
+def test_a_device_that_others_keep_is_not_waited_for_forever(nodes, engine, monkeypatch, tmp_path):
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    monkeypatch.setattr("safs.engines.cluster.watch._ALONE_S", 6.0)
+    nodes.add(2)
+    trials, _ = engine(workers=2)
+    large = next(node["NodeID"] for node in ray.nodes() if node["Resources"].get("CPU") == 2)
+    there = NodeAffinitySchedulingStrategy(large, soft=False)
+    tenant = ray.remote(num_cpus=1, scheduling_strategy=there)(Tenant).remote()
+    ray.get(tenant.stay.remote())
+    trials.add_problem("hog", hog())
+    spec = replace(RELU, network="hog")
+    trials.submit(spec)
+    for seed in range(4):
+        trials.submit(longer(seed))
+    ended = {}
+    while (finished := trials.poll()) is not None:
+        ended[finished.spec] = finished.outcome
+    ray.kill(tenant)
+    assert ended[spec].reason is Reason.OOM
+    assert "It found no device of its own within 6 s." in ended.pop(spec).traceback
+    assert "FAILED reason OOM" in (tmp_path / spec.id / "log.txt").read_text()
+    assert all(outcome.cost is not None for outcome in ended.values())
+
+
 def test_a_worker_with_other_versions_is_refused(engine, monkeypatch):
     monkeypatch.setattr("safs.engines.cluster.staff.training_versions", lambda: training_versions() | {"torch": "1.0"})
     trials, _ = engine()
     trials.submit(RELU)
-    with pytest.raises(WorkersDoNotStartError, match=r"has torch .* but the driver has 1\.0: results would differ"):
+    with pytest.raises(WorkersUnusableError, match=r"has torch .* but the driver has 1\.0: results would differ"):
         trials.poll()
 
 

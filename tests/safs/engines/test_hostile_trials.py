@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from dataclasses import replace
 
+import psutil
 import pytest
 
 from safs.config.resources import ResourcesConfig
@@ -125,7 +126,8 @@ def test_idle_workers_that_died_are_no_trials_fault(engine):
 
 
 def test_cancel_stops_what_runs_and_keeps_what_has_ended(engine):
-    trials = engine(workers=2)
+    watcher = Losses()
+    trials = engine(watcher, workers=2)
     endless = replace(RELU, protocol=replace(RELU.protocol, epochs=10**6))
     trials.submit(endless)
     trials.submit(RELU)
@@ -133,6 +135,10 @@ def test_cancel_stops_what_runs_and_keeps_what_has_ended(engine):
     assert first.spec == RELU
     trials.submit(replace(RELU, study_seed=5))
     trials.cancel()
+    until = time.monotonic() + 20
+    while any(psutil.pid_exists(int(worker.rpartition(":")[2])) for worker in watcher.workers):
+        assert time.monotonic() < until, "they train on"
+        time.sleep(0.1)
     left = drain(trials)
     assert endless not in left
     trials.submit(replace(RELU, study_seed=6))  # it is still good for more
