@@ -101,7 +101,7 @@ def test_a_refused_resume_rewrites_nothing(base, table_file, tmp_path, refused, 
     changed = ["--seeds", "7", "--searchers", "ga", "--run-dir", folder, "--resume"]
     assert "begun with table" in refused("compare", "--table", tmp_path / "other.json", *changed)
     with monkeypatch.context() as patch:
-        patch.setattr("safs.session.__version__", "99")
+        patch.setattr("safs.versions.__version__", "99")
         assert "begun with versions" in refused("compare", "--table", table_file, *changed)
     assert snapshot(folder) == before
 
