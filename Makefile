@@ -1,12 +1,12 @@
-# Two commands for a fresh machine: `make demo` and `make test`. Both set up $(VENV) first. `make test-sizes` runs the rest
-# of the tests: torchvision's networks in every size.
+# Two commands for a fresh machine: `make demo` and `make test`. Both set up $(VENV) first. `make test-thorough` runs
+# what that leaves out: more of the same, such as all networks of a family.
 
 PYTHON ?= python3
 VENV ?= .venv
 INSTALLED = $(VENV)/.installed
 BIN = $(VENV)/bin
 
-.PHONY: install demo test test-sizes lint clean
+.PHONY: install demo test test-thorough lint clean
 
 install: $(INSTALLED)
 
@@ -27,10 +27,10 @@ lint: $(INSTALLED)
 PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
 
 test: lint
-	$(PYTEST) -m 'not sizes'
+	$(PYTEST) -m 'not thorough'
 
-test-sizes: $(INSTALLED)
-	$(PYTEST) -m sizes
+test-thorough: $(INSTALLED)
+	$(PYTEST) -m thorough
 
 clean:
 	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,6 +1,6 @@
 """Surgery on all 80 classification networks of torchvision, about the smallest input that each takes.
 
-All but one of each family bear the marker `sizes`: `make test` leaves them out, `make test-sizes` runs them. The
+All but one of each family bear the marker `thorough`: `make test` leaves them out, `make test-thorough` runs them. The
 networks of more than 80 million parameters bear the marker `large`. Of five of them (`OVER_150_MILLION`) the sites,
 names and shapes are looked at on the meta device, and the numbers on a network of the same class and depth with
 narrower layers.
@@ -86,7 +86,7 @@ def drawn(name, model, sites):
 def marks(name):
     return [
         *([pytest.mark.large] if name in LARGE else []),
-        *([pytest.mark.sizes] if name not in SISTERS else []),
+        *([pytest.mark.thorough] if name not in SISTERS else []),
     ]
 
 

@@ -12,6 +12,11 @@ from tests.safs.engines.conftest import workers
 RAY = ("--set", "resources.engine=ray")
 
 
+def thorough(*values):
+    """Mark a moment that `make test` leaves out."""
+    return pytest.param(*values, marks=pytest.mark.thorough)
+
+
 @pytest.fixture
 def expected(tiny_study):
     """What the small study comes to, uninterrupted, on the inline engine."""
@@ -47,7 +52,7 @@ def test_workers_that_are_killed_in_both_stages_are_replaced(tiny_yaml, tmp_path
     assert len(ids) == len(set(ids))
 
 
-@pytest.mark.parametrize("counts", [(1, 6), (14, 28)])
+@pytest.mark.parametrize("counts", [(6, 28), thorough((1, 14))])
 def test_a_driver_that_is_killed_leaves_nothing_and_its_study_is_resumed(
     counts, tiny_yaml, tmp_path, start_safs, run_safs, expected, left_behind
 ):
@@ -69,7 +74,7 @@ def test_a_driver_that_is_killed_leaves_nothing_and_its_study_is_resumed(
     assert not left_behind()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, thorough(signal.SIGINT)])
 def test_preemption_keeps_what_was_finished_and_says_how_to_go_on(
     number, tiny_yaml, tmp_path, start_safs, run_safs, expected, left_behind
 ):
@@ -86,7 +91,7 @@ def test_preemption_keeps_what_was_finished_and_says_how_to_go_on(
     assert (folder / "summary.json").read_bytes() == expected
 
 
-@pytest.mark.parametrize(("count", "number"), [(6, signal.SIGKILL), (24, signal.SIGKILL), (16, signal.SIGSTOP)])
+@pytest.mark.parametrize(("count", "number"), [(6, signal.SIGKILL), thorough(24, signal.SIGKILL), (16, signal.SIGSTOP)])
 def test_a_head_that_dies_or_freezes_is_said_and_the_study_goes_on_elsewhere(
     count, number, nodes, tiny_yaml, tmp_path, start_safs, run_safs, expected
 ):
@@ -103,7 +108,7 @@ def test_a_head_that_dies_or_freezes_is_said_and_the_study_goes_on_elsewhere(
     assert (folder / "summary.json").read_bytes() == expected
 
 
-@pytest.mark.parametrize("count", [8, 22])
+@pytest.mark.parametrize("count", [22, thorough(8)])
 def test_a_node_that_is_killed_and_one_that_joins(count, nodes, tiny_values, tmp_path, start_safs, expected):
     other = nodes.add(1)
     path, folder = tmp_path / "tiny.yaml", tmp_path / "run"
