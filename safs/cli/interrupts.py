@@ -16,6 +16,7 @@ INTERRUPTED = 130
 
 def end(code: str | int | None) -> NoReturn:
     """End this process, even while a thread of it waits for a Ray cluster that has frozen: Ray would wait for that."""
+    code = 0 if code is None else code
     if isinstance(code, int) and "ray" in sys.modules:
         from safs.engines.cluster.connection import LEAVING
 

@@ -116,11 +116,6 @@ class Capacity:
         """Return the nodes that are large enough for so much."""
         return [node.id for node in self._nodes if node.room(need)]
 
-    def slots(self, node: str, *, one_gpu: bool = False) -> int:
-        """Return how many trials fit on a node, or on one of its GPUs."""
-        room = sum(there.room(self.need) for there in self._nodes if there.id == node)
-        return min(room, math.floor(1 / self.need.gpus)) if one_gpu and self.need.gpus else room
-
     @property
     def most(self) -> int:
         """How many trials fit on the nodes that are there."""

@@ -20,12 +20,10 @@ class Clearing:
     Attributes:
         devices: single ones, by node and GPU.
         nodes: nodes, with all their devices.
-        slots: how many ordinary workers there is no room for meanwhile.
     """
 
     devices: frozenset[tuple[str, str]]
     nodes: frozenset[str]
-    slots: int
 
     def is_in(self, worker: Worker) -> bool:
         """Return whether a worker is on one of the devices."""
@@ -42,11 +40,9 @@ def clearing(alone: Worker, failed_on: Place | None, capacity: Capacity) -> Clea
     """
     large = capacity.nodes_for(alone.need)
     devices: set[tuple[str, str]] = set()
-    slots = 0
     if failed_on is not None and failed_on.node in large:
         large.remove(failed_on.node)
         devices.add(failed_on.device)
-        slots += capacity.slots(failed_on.node, one_gpu=bool(failed_on.gpu))
     minutes = int((time.monotonic() - alone.hired) / _PATIENCE_S)
     nodes = large[: minutes + (not devices)]
-    return Clearing(frozenset(devices), frozenset(nodes), slots + sum(capacity.slots(node) for node in nodes))
+    return Clearing(frozenset(devices), frozenset(nodes))

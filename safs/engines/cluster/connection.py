@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
@@ -27,6 +28,8 @@ _LONGEST_PLACE = 25
 _PATIENCE_S = 15.0
 """How long the head may not answer before it counts as lost: one that is restarted by Kubernetes needs a moment."""
 _ANSWER_S = 2.0
+_AGAIN_S = 0.5
+"""How long one answer is waited for, and after how long it is asked again at the beginning."""
 _FAREWELL_S = 60.0
 _SHORT_FAREWELL_S = 5.0
 """How long a cluster may take to say good-bye, and one that is gone or silent."""
@@ -73,9 +76,12 @@ class Connection:
                 self._start()
             else:
                 self._join(address)
-        if not self.answers():
+        try:
+            while not self.answers():
+                time.sleep(_AGAIN_S)
+        except BaseException:
             self.close()
-            raise self._gone()
+            raise
 
     def answers(self) -> bool:
         """Return whether the cluster's head answers; as long as it does not, nothing may be asked of it, or Ray hangs.
@@ -83,13 +89,12 @@ class Connection:
         Raises:
             ClusterLostError: if it has not answered for a while.
         """
+        self._silent_since = self._silent_since or time.monotonic()
         there = _listens(*self._head)
         if there and self._ask():
             self._silent_since = None
             return True
-        now = time.monotonic()
-        self._silent_since = self._silent_since or now
-        if now - self._silent_since > (0 if self.local and not there else _PATIENCE_S):
+        if time.monotonic() - self._silent_since > (0 if self.local and not there else _PATIENCE_S):
             raise self._gone()
         return False
 
@@ -150,6 +155,8 @@ class Connection:
         leaving = threading.Thread(target=_quietly, args=(ray.shutdown,), name=LEAVING, daemon=True)
         leaving.start()
         leaving.join(_FAREWELL_S if self.alive and self._silent_since is None else _SHORT_FAREWELL_S)
+        if leaving.is_alive():
+            atexit.register(_end_at_once)  # Ray's own exit would wait for ever; ours comes before it
 
     def _start(self) -> None:
         # Ray lets nobody in without a token where it starts a cluster itself. It reads it once in a process, and would
@@ -202,9 +209,16 @@ class Connection:
 
 
 def _quietly(function: Callable[[], Any]) -> None:
-    """Call a function that may find the connection cut."""
-    with contextlib.suppress(ConnectionError):
+    """Call a function that may find the connection cut, or the cluster gone, in any way: there is nobody to be told."""
+    with contextlib.suppress(Exception):
         function()
+
+
+def _end_at_once() -> None:
+    """End this process without Ray's own clearing up."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(ClusterLostError.exit_code)
 
 
 def _ray_is_up() -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from safs.engines.cluster.capacity import Capacity
-from safs.engines.cluster.clearing import Clearing, clearing
+from safs.engines.cluster.clearing import clearing
 from safs.engines.cluster.jobs import Job, Run
 from safs.engines.cluster.parcels import Parcel
 from safs.engines.cluster.staff import Staff, Worker
@@ -62,13 +62,13 @@ class Dispatcher:
             hire: whether to hire workers, too; not while the cluster does not answer.
         """
         self._let_go()
-        freed = self._make_room() if hire and self._waiting.alone else None
+        making_room = hire and bool(self._waiting.alone) and self._make_room()
         for worker in self._staff:
             jobs = self._waiting.alone if worker.alone else self._waiting.shared
             if worker.idle and jobs and self._staff.is_there(worker):
                 self._begin(worker, jobs.take())
-        if hire:
-            self._hire(freed)
+        if hire and not making_room and self._staff.may_hire:
+            self._hire()
 
     def _let_go(self) -> None:
         now = time.monotonic()
@@ -79,11 +79,13 @@ class Dispatcher:
                 if served or over:
                     self._staff.dismiss(worker)
 
-    def _make_room(self) -> Clearing | None:
-        """Ask for a worker that has a device to itself; until it is there, let idle workers go that are in its way.
+    def _make_room(self) -> bool:
+        """Ask for a worker that has a device to itself; until it is there, let others go that are in its way.
+
+        Those are the idle ones on what is being freed, and those that have not come yet: they would take that room.
 
         Returns:
-            What is being freed, or None if it is there.
+            Whether it is still to come.
         """
         whole = self._capacity.whole_device
         alone = next((worker for worker in self._staff if worker.alone), None)
@@ -93,25 +95,18 @@ class Dispatcher:
         if alone is None:
             alone = self._staff.hire(whole, alone=True)
         if alone.place is not None:
-            return None
+            return False
         freed = clearing(alone, self._waiting.alone.first.failed_on, self._capacity)
         for worker in self._staff:
-            if worker.idle and not worker.alone and freed.is_in(worker):
+            if not worker.alone and (worker.place is None or (worker.idle and freed.is_in(worker))):
                 self._staff.dismiss(worker)
-        return freed
+        return True
 
-    def _hire(self, freed: Clearing | None) -> None:
+    def _hire(self) -> None:
         """Hire as many ordinary workers as there are jobs and room for."""
         ordinary = [worker for worker in self._staff if not worker.alone]
-        busy = sum(worker.run is not None for worker in ordinary)
-        room = self._capacity.room
-        if freed is not None:
-            room = min(room, self._capacity.most - freed.slots)
-            for worker in [worker for worker in ordinary if worker.place is None][: max(0, len(ordinary) - room)]:
-                self._staff.dismiss(worker)  # it would take the room that is being made
-                ordinary.remove(worker)
-        useful = min(room, len(self._waiting.shared) + busy)
-        for _ in range(useful - len(ordinary)):
+        jobs = len(self._waiting.shared) + sum(worker.run is not None for worker in ordinary)
+        for _ in range(min(self._capacity.room, jobs) - len(ordinary)):
             self._staff.hire(self._capacity.need)
 
     def _begin(self, worker: Worker, job: Job) -> None:

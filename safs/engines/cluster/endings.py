@@ -66,6 +66,7 @@ class Endings:
         self._log_path = log_path
         self._observer = observer
         self._refused = 0
+        self._collected = 0
         self.ended: deque[Finished] = deque()
 
     def collect(self, worker: Worker) -> None:
@@ -91,6 +92,7 @@ class Endings:
             self._lost(worker, run, error)
         else:
             self._refused = 0
+            self._collected += 1
             run.note(epochs, self._observer)
             self._rest(worker, outcome)
             if outcome.reason is Reason.OOM:
@@ -129,13 +131,19 @@ class Endings:
         self._again(run, "out of memory; it runs once more, alone on a whole device")
 
     def _refuse(self, worker: Worker, run: Run, error: RayTaskError) -> None:
+        """Let a trial run again that a worker could not run; it is to blame only if others have ended meanwhile."""
+        job = run.job
+        job.refusals += 1
         self._refused += 1
-        if self._refused < _MOST_REFUSALS:
-            self._lost(worker, run, error)
-            return
+        if job.refusals == 1:
+            job.refused_after = self._collected
         self._staff.dismiss(worker)
-        run.log.close()
-        raise WorkersUnusableError(f"Worker {worker.place} cannot run trials: {brief(error.cause)}") from error
+        if job.refusals >= MOST_DEATHS and self._collected > job.refused_after:
+            self._end(run, run.failure(Reason.LOST, str(error)), None)
+            return
+        self._again(run, f"worker {worker.place} cannot run it: {brief(error.cause)}; it runs again")
+        if self._refused >= _MOST_REFUSALS:
+            raise WorkersUnusableError(f"Worker {worker.place} cannot run trials: {brief(error.cause)}") from error
 
     def _lost(self, worker: Worker, run: Run, error: Exception) -> None:
         from ray.exceptions import ActorUnavailableError, NodeDiedError

@@ -118,7 +118,7 @@ class RayEngine(Engine):
             for worker in self._staff:
                 if worker.run is not None:
                     worker.run.log.close()
-                if reachable:
+                if reachable and self._cluster.alive:
                     with contextlib.suppress(ConnectionError):  # the others are dismissed all the same
                         self._staff.dismiss(worker)
                 else:

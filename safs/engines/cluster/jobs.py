@@ -21,6 +21,7 @@ class Job:
     Attributes:
         spec: the trial.
         deaths: how often its worker died while its node lived.
+        refusals, refused_after: how often a worker could not run it, and how many trials had ended the first time.
         node_losses: how often its worker's node was lost.
         failure: how it ran out of memory, after which it gets a whole device; None if it has not.
         failed_on: where that was.
@@ -28,6 +29,8 @@ class Job:
 
     spec: TrialSpec
     deaths: int = 0
+    refusals: int = 0
+    refused_after: int = 0
     node_losses: int = 0
     failure: TrialOutcome | None = None
     failed_on: Place | None = None

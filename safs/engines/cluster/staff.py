@@ -19,6 +19,8 @@ _MOST_FALSE_STARTS = 10
 _ANSWER_S = 0.2
 _SILENCE_S = 30.0
 """How long an idle worker is waited for to say that it is there, each time that there is a trial for it, and in all."""
+_PAUSE_S = 30.0
+"""How long nobody is hired after a worker could not start."""
 
 
 @dataclass(eq=False)
@@ -34,7 +36,7 @@ class Worker:
         run: what it is busy with.
         hired, arrived, rested: when it was asked for, when it was there, and when it had nothing to do last
             (`time.monotonic`).
-        silent_since: since when it has not answered, though idle; None if it has.
+        asked, asked_at: a reference to its answer whether it is there, while it is idle, and since when it is awaited.
     """
 
     actor: Any
@@ -46,7 +48,8 @@ class Worker:
     hired: float = field(default_factory=time.monotonic)
     arrived: float = 0.0
     rested: float = 0.0
-    silent_since: float | None = None
+    asked: Any = None
+    asked_at: float = 0.0
 
     @property
     def idle(self) -> bool:
@@ -79,6 +82,7 @@ class Staff:
         self._workers: list[Worker] = []
         self._false_starts = 0
         self._any_arrived = False
+        self._hires_again = 0.0
 
     def __iter__(self) -> Iterator[Worker]:
         return iter(list(self._workers))
@@ -97,11 +101,20 @@ class Staff:
         self._workers.append(worker)
         return worker
 
+    @property
+    def may_hire(self) -> bool:
+        """Whether to hire: not for a while after a worker could not start, as the next may come to that node, too."""
+        return time.monotonic() >= self._hires_again
+
+    @property
+    def _anybody(self) -> bool:
+        return any(worker.place is not None for worker in self._workers)
+
     def welcome(self, worker: Worker) -> None:
         """Note where a worker is that has arrived, or let it go if it did not.
 
         Raises:
-            WorkersUnusableError: if it never will, and none has so far, or workers have not, again and again.
+            WorkersUnusableError: if it never will, and no other has or is to come, or nobody comes, again and again.
         """
         import ray
         from ray.exceptions import RayActorError, RayError, RayTaskError
@@ -113,11 +126,14 @@ class Staff:
             self._false_starts += 1
             broken = isinstance(error, RayTaskError) or (isinstance(error, RayActorError) and error.actor_init_failed)
             cause = (str(error).strip() or type(error).__name__).splitlines()[-1]
-            if (broken and not self._any_arrived) or self._false_starts >= _MOST_FALSE_STARTS:
+            hopeless = broken and not self._any_arrived and not self._workers
+            if hopeless or (self._false_starts >= _MOST_FALSE_STARTS and not self._anybody):
                 raise WorkersUnusableError(f"Ray's workers do not start: {cause}") from error
-            if broken and cause not in self._warned:  # one node of several
-                self._warned.add(cause)
-                self._observer.warning(f"A worker did not start: {cause}")
+            if broken:  # one node of several
+                self._hires_again = time.monotonic() + _PAUSE_S
+                if cause not in self._warned:
+                    self._warned.add(cause)
+                    self._observer.warning(f"A worker did not start: {cause}")
             return
         worker.arrived = worker.rested = time.monotonic()
         self._false_starts = 0
@@ -129,20 +145,22 @@ class Staff:
         No trial is to blame for that.
         """
         import ray
-        from ray.exceptions import GetTimeoutError, RayError
+        from ray.exceptions import RayError
 
-        try:
-            ray.get(worker.actor.progress.remote(), timeout=_ANSWER_S)
-        except GetTimeoutError:
-            now = time.monotonic()
-            worker.silent_since = worker.silent_since or now
-            if now - worker.silent_since > _SILENCE_S:
+        if worker.asked is None:
+            worker.asked, worker.asked_at = worker.actor.progress.remote(), time.monotonic()
+        answered, _ = ray.wait([worker.asked], timeout=_ANSWER_S)
+        if not answered:
+            if time.monotonic() - worker.asked_at > _SILENCE_S:
                 self.dismiss(worker)
+                self._observer.warning(f"Worker {worker.place} does not answer; another is to take its place.")
             return False
+        try:
+            ray.get(worker.asked)
         except RayError:
             self.dismiss(worker)
             return False
-        worker.silent_since = None
+        worker.asked = None
         return True
 
     def forget(self, worker: Worker) -> None:

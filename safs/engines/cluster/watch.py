@@ -66,6 +66,7 @@ class Watch:
         if now - self._looked < LOOK_S:
             return
         self._looked = now
+        self.reachable = False  # should it be interrupted while it waits for the answer
         self.reachable = self._cluster.answers()
         if not self.reachable:
             return
@@ -99,7 +100,7 @@ class Watch:
             if worker.alone and worker.place is None and now - worker.hired > _ALONE_S:
                 self._staff.dismiss(worker)
                 while self._waiting.alone:
-                    why = f"It found no device of its own within {_ALONE_S:g} s."
+                    why = f"It found no device of its own: none became free within {_ALONE_S:g} s."
                     self._endings.give_up(self._waiting.alone.take(), why)
 
     def _look_at(self, worker: Worker, run: Run) -> None:

@@ -38,11 +38,11 @@ class Nodes:
     def address(self):
         return self._cluster.address
 
-    def add(self, cpus, **options):
-        """Add a node, the first time the head."""
+    def add(self, cpus, *, path=ROOT, **options):
+        """Add a node, the first time the head, whose processes find modules at `path`, too."""
         if self._cluster.head_node is None:
             options |= {"temp_dir": str(self._folder), "include_dashboard": False}
-        values = {MARK: str(self._folder), "RAY_TMPDIR": str(self._folder), "PYTHONPATH": str(ROOT)}
+        values = {MARK: str(self._folder), "RAY_TMPDIR": str(self._folder), "PYTHONPATH": str(path)}
         with environment(values):
             return self._cluster.add_node(num_cpus=cpus, **options)
 

@@ -1,5 +1,6 @@
 """The Ray engine, on real clusters: the contract of engines."""
 
+import os
 import threading
 import time
 from dataclasses import replace
@@ -15,6 +16,7 @@ from safs.outcome import Reason
 from safs.sites import find_sites
 from safs.trial import Problem
 from safs.versions import training_versions
+from tests.safs.engines.conftest import ROOT
 from tests.safs.engines.hostile import Hostile
 
 
@@ -35,6 +37,10 @@ class Watcher(Silent):
 
     def __init__(self):
         self.events = []
+        self.warnings = []
+
+    def warning(self, text):
+        self.warnings.append(text)
 
     @property
     def workers(self):
@@ -126,8 +132,8 @@ def test_two_engines_take_turns_on_a_full_cluster(engine, monkeypatch):
 
     for trials, _ in pairs:
         for seed in range(3):
-            trials.submit(longer(seed))
-    threads = [threading.Thread(target=drain, args=(n, trials)) for n, (trials, _) in enumerate(pairs)]
+            trials.submit(longer(seed, epochs=300))
+    threads = [threading.Thread(target=drain, args=(n, trials), daemon=True) for n, (trials, _) in enumerate(pairs)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -159,9 +165,24 @@ def test_a_device_that_others_keep_is_not_waited_for_forever(nodes, engine, monk
         ended[finished.spec] = finished.outcome
     ray.kill(tenant)
     assert ended[spec].reason is Reason.OOM
-    assert "It found no device of its own within 6 s." in ended.pop(spec).traceback
+    assert "none became free within 6 s." in ended.pop(spec).traceback
     assert "FAILED reason OOM" in (tmp_path / spec.id / "log.txt").read_text()
     assert all(outcome.cost is not None for outcome in ended.values())
+
+
+def test_a_node_with_other_versions_is_said_and_left_alone(nodes, engine, tmp_path):
+    (tmp_path / "torch-0.0.dist-info").mkdir()
+    (tmp_path / "torch-0.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 0.0\n")
+    nodes.add(1, path=f"{tmp_path}{os.pathsep}{ROOT}")
+    trials, watcher = engine(workers=2)
+    for seed in range(6):
+        trials.submit(longer(seed))
+    ended = []
+    while (finished := trials.poll()) is not None:
+        ended.append(finished.outcome.cost is not None)
+    assert ended == [True] * 6
+    assert len(watcher.workers) == 1
+    assert [said for said in watcher.warnings if "has torch 0.0, but the driver has" in said] == watcher.warnings[:1]
 
 
 def test_a_worker_with_other_versions_is_refused(engine, monkeypatch):
