@@ -46,7 +46,8 @@ class Runner:
         self._unasked: set[TrialSpec] = set()
         trials = [record for record in journal.records if record["kind"] == "trial"]
         self._outcomes = dict(_read(record) for record in trials)
-        self._phases = {record["id"]: record.get("phase") for record in reversed(trials)}
+        # Of trials that ended in an earlier session, which phase asked for them first.
+        self._earlier = {record["id"]: record.get("phase") for record in reversed(trials)}
 
     def knows(self, spec: TrialSpec) -> bool:
         """Return whether a trial has ended before, and its network is there if it was to be kept."""
@@ -66,7 +67,7 @@ class Runner:
             phase: the part of the study that asks.
             specs: the trials.
             retry: run a trial again that failed in an earlier session for another reason than its own numbers (out
-                of memory, say), and that another phase has not asked for. Not for a search, whose later suggestions
+                of memory, say), and that this phase had asked for first. Not for a search, whose later suggestions
                 rest on that failure.
         """
         (outcomes,) = run_strands([self.results(phase, specs, retry=retry)], self)
@@ -103,8 +104,8 @@ class Runner:
             self._engine.submit(spec, background=background)
 
     def _may_be_retried(self, phase: str, spec: TrialSpec) -> bool:
-        """Return whether a trial failed by no fault of its own numbers, and only this phase rests on its outcome."""
-        return self._phases[spec.id] == phase and self._outcomes[spec.id].reason not in (None, Reason.NAN)
+        """Return whether a trial that this phase had asked for failed in an earlier session, and not by its numbers."""
+        return self._earlier.get(spec.id) == phase and self._outcomes[spec.id].reason not in (None, Reason.NAN)
 
     @property
     def has_room(self) -> bool:
@@ -154,7 +155,7 @@ class Runner:
         record = {"kind": "trial", "id": spec.id, "phase": phase, "number": number}
         self._journal.append({**record, "spec": spec.to_json(), "outcome": outcome.to_json()})
         self._outcomes[spec.id] = outcome
-        self._phases.setdefault(spec.id, phase)
+        self._earlier.pop(spec.id, None)
         self._observer.trial(phase, spec, outcome, cached=False)
 
 

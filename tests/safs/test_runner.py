@@ -199,6 +199,10 @@ def test_a_failure_that_a_search_rests_on_is_not_retried_by_another_phase(start,
         patch.setattr("safs.trial.train", out_of_memory)
         runner.run("finalists", [RELU])
         runner.run("final", [RELU, TANH])
+        runner, engine, _, _ = start()
+        for _ in range(2):  # only what an earlier session left is tried again, once
+            assert runner.run("final", [TANH], retry=True)[0].reason is Reason.OOM
+        assert engine.submitted == [TANH]
     runner, engine, _, _ = start()
     outcomes = runner.run("final", [RELU, TANH], retry=True)
     assert [outcome.reason for outcome in outcomes] == [Reason.OOM, None]

@@ -62,12 +62,13 @@ class Dispatcher:
             hire: whether to hire workers, too; not while the cluster does not answer.
         """
         self._let_go()
+        hire = hire and self._staff.may_hire
         making_room = hire and bool(self._waiting.alone) and self._make_room()
         for worker in self._staff:
             jobs = self._waiting.alone if worker.alone else self._waiting.shared
             if worker.idle and jobs and self._staff.is_there(worker):
                 self._begin(worker, jobs.take())
-        if hire and not making_room and self._staff.may_hire:
+        if hire and not making_room:
             self._hire()
 
     def _let_go(self) -> None:

@@ -75,13 +75,13 @@ class Staff:
         import ray
 
         self._observer = observer
-        self._warned: set[str] = set()
-
         self._trial = trial
+        self._versions = training_versions()
         self._kind: Any = ray.remote(TrialWorker)
         self._workers: list[Worker] = []
         self._false_starts = 0
         self._any_arrived = False
+        self._warned: set[str] = set()
         self._hires_again = 0.0
 
     def __iter__(self) -> Iterator[Worker]:
@@ -97,7 +97,7 @@ class Staff:
         path = [entry for entry in sys.path if entry]
         kind = self._kind.options(num_cpus=need.cpus, num_gpus=need.gpus, max_concurrency=2)
         actor = kind.remote(path, "cuda" if need.gpus else "cpu", need.gpus or 1.0)
-        worker = Worker(actor, need, alone, actor.prepare.remote(self._trial, training_versions()))
+        worker = Worker(actor, need, alone, actor.prepare.remote(self._trial, self._versions))
         self._workers.append(worker)
         return worker
 
