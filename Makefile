@@ -6,7 +6,7 @@ VENV ?= .venv
 INSTALLED = $(VENV)/.installed
 BIN = $(VENV)/bin
 
-.PHONY: install demo test test-thorough lint clean
+.PHONY: install needs demo test test-thorough lint clean
 
 install: $(INSTALLED)
 
@@ -15,6 +15,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,dev]'
 	touch $@
+
+needs:
+	.ci/needs
 
 demo: $(INSTALLED)
 	$(BIN)/safs demo
@@ -26,10 +29,10 @@ lint: $(INSTALLED)
 
 PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
 
-test: lint
+test: lint needs
 	$(PYTEST) -m 'not thorough'
 
-test-thorough: $(INSTALLED)
+test-thorough: $(INSTALLED) needs
 	$(PYTEST) -m thorough
 
 clean:

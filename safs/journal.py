@@ -16,6 +16,10 @@ from safs.storage import StorageError
 from spaces.errors import SafsError
 
 
+class HeldError(SafsError):
+    """Another process holds the journal."""
+
+
 class Journal:
     """An append-only file of records, held by one process at a time.
 
@@ -26,7 +30,8 @@ class Journal:
         path: the file; made if it does not exist.
 
     Raises:
-        SafsError: if another process holds the journal, or a line other than the last is damaged.
+        HeldError: if another process holds the journal.
+        SafsError: if a line other than the last is damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,7 +43,7 @@ class Journal:
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise SafsError(
+                raise HeldError(
                     f"Another process is running this study: it holds {path}; wait for its end, or stop it."
                 ) from error
             if not existed:

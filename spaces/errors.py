@@ -25,6 +25,7 @@ class UnknownNameError(SafsError):
     """A name that is in no registry; the message lists the choices and the nearest one."""
 
     def __init__(self, kind: str, name: object, choices: Iterable[str]) -> None:
+        self.kind = kind
         self.choices = sorted(choices)
         nearest = nearest_name(name, self.choices)
         hint = f" Did you mean {nearest!r}?" if nearest else ""

@@ -10,8 +10,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Give what shares fixtures to one process: the tests of a file, or of one of torchvision's networks."""
+    """Give what shares fixtures to one process: a file's, the page's, those of one of torchvision's networks."""
     for item in items:
         network = item.callspec.params.get("case", "") if hasattr(item, "callspec") else ""
-        group = f"torchvision {network}" if item.path.stem == "test_torchvision" else str(item.path)
+        place = item.path.parent if item.path.parent.name == "page" else item.path  # its tests look at one study
+        group = f"torchvision {network}" if item.path.stem == "test_torchvision" else str(place)
         item.add_marker(pytest.mark.xdist_group(group))

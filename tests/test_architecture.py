@@ -161,6 +161,7 @@ sys.meta_path.insert(0, Block())
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 def test_every_module_can_be_imported_alone_and_without_ray_smac_and_optuna():
     names = [name for name in FILES if not name.endswith("__main__") and name != "safs.hpo"]

@@ -20,17 +20,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from typer.testing import CliRunner
 
 from safs.cli.app import app
 from safs.config.schema import Config
+from tests.docker_files import DOCKER, IMAGES, ROOT, declared_arguments, documents, executable, instructions
 
-ROOT = Path(__file__).parents[1]
-DOCKER = ROOT / "docker"
 FILES = sorted(path for path in DOCKER.iterdir() if path.is_file())
 PAGE = ROOT / "docs" / "cluster.md"
-IMAGES = {"safs:cpu", "safs:cuda"}
 SPEC_KEYS = {"rayVersion", "authOptions", "headGroupSpec", "workerGroupSpecs"}
 GROUP_KEYS = {"groupName", "replicas", "minReplicas", "maxReplicas", "rayStartParams", "template"}
 JOB_KEYS = {
@@ -38,10 +35,6 @@ JOB_KEYS = {
     "rayClusterSpec",
 }  # fmt: skip
 """Those of KubeRay's ray.io/v1 that are used; another one is to be looked up there first: it may be misspelt."""
-
-
-def documents(name: str) -> list[dict[str, Any]]:
-    return list(yaml.safe_load_all((DOCKER / name).read_text(encoding="utf-8")))
 
 
 def cluster_spec(name: str) -> dict[str, Any]:
@@ -116,13 +109,6 @@ def test_the_page_names_every_setting_of_the_resources() -> None:
 # --- the image
 
 
-def instructions() -> list[tuple[str, str]]:
-    """Return the instructions of the Dockerfile and their arguments, continued lines joined."""
-    lines = [line for line in (DOCKER / "Dockerfile").read_text("utf-8").splitlines() if not line.startswith("#")]
-    text = re.sub(r"\\\n\s*", "", "\n".join(lines))
-    return [(line.split()[0], line.split(maxsplit=1)[1]) for line in text.splitlines() if line.strip()]
-
-
 def test_the_dockerfile_is_one() -> None:
     found = instructions()
     assert {name for name, _ in found} <= {"FROM", "ARG", "RUN", "WORKDIR", "COPY", "USER", "ENV", "ENTRYPOINT", "CMD"}
@@ -191,10 +177,6 @@ def test_the_nodes_of_compose_have_the_token_and_no_open_port() -> None:
         assert (DOCKER / service["build"]["context"]).resolve() == ROOT
         assert (ROOT / service["build"]["dockerfile"]).is_file()
         assert {"DEVICE"} <= service["build"]["args"].keys() <= declared_arguments()
-
-
-def declared_arguments() -> set[str]:
-    return {value.split("=")[0] for name, value in instructions() if name == "ARG"}
 
 
 def test_the_overlay_for_gpus_changes_the_image_of_both_and_gives_them_to_the_worker() -> None:
@@ -324,11 +306,6 @@ if os.environ.get("LONG"):
     time.sleep(100)
 sys.exit(int(os.environ.get("STATUS", 0)))
 """
-
-
-def executable(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
-    path.chmod(0o755)
 
 
 class Job:

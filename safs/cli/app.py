@@ -6,14 +6,23 @@ from typing import Annotated
 
 import typer
 
+from safs.cli.change_commands import cancel, delete, resume
 from safs.cli.compare_command import compare
 from safs.cli.export_command import export
+from safs.cli.fetch_command import fetch
 from safs.cli.inspect_command import inspect_network
 from safs.cli.interrupts import INTERRUPTED, end, quitting
+from safs.cli.list_command import list_studies
+from safs.cli.logs_command import logs
 from safs.cli.prune_command import prune_checkpoint
 from safs.cli.report_command import report
 from safs.cli.run_command import demo, run
+from safs.cli.serve_command import serve
+from safs.cli.status_command import status
+from safs.cli.submit_command import submit
 from safs.cli.tabulate_command import tabulate
+from safs.cli.token_command import app as token_app
+from safs.cli.worker_command import worker
 from safs.version import __version__
 from spaces.errors import SafsError
 
@@ -50,6 +59,17 @@ app.command("report")(report)
 app.command("export")(export)
 app.command("compare")(compare)
 app.command("tabulate")(tabulate)
+app.command("serve")(serve)
+app.add_typer(token_app, name="token")
+app.command("submit")(submit)
+app.command("list")(list_studies)
+app.command("status")(status)
+app.command("logs")(logs)
+app.command("cancel")(cancel)
+app.command("resume")(resume)
+app.command("delete")(delete)
+app.command("fetch")(fetch)
+app.command("worker")(worker)
 
 
 def main() -> None:

@@ -51,6 +51,14 @@ def raising() -> Iterator[None]:
 
 
 @contextmanager
+def noting() -> Iterator[Callable[[], bool]]:
+    """Give a function that returns whether either came: for what ends in its own time."""
+    came: list[int] = []  # not an Event, which must not be set by a handler while the same thread waits for it
+    with _handling(lambda number, frame: came.append(number)):
+        yield lambda: bool(came)
+
+
+@contextmanager
 def _handling(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
     numbers = (signal.SIGINT, signal.SIGTERM)
     previous = [signal.signal(number, handler) for number in numbers]

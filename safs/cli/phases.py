@@ -21,6 +21,11 @@ _ANNOUNCED = {
 """The names by which phases are announced, by those that the journal has for their trials."""
 
 
+def journal_name(announced: str) -> str:
+    """Return the name that the journal has for a phase."""
+    return next((name for name, title in _ANNOUNCED.items() if title == announced), announced)
+
+
 @dataclass
 class Phase:
     """A phase that began.

@@ -20,7 +20,7 @@ from pydantic import (
 
 from safs.config.compare import CompareConfig
 from safs.config.resources import ResourcesConfig
-from safs.config.section import Plain, Section
+from safs.config.section import ConfigError, Plain, Section
 from safs.config.yaml_input import lay_over, named, read_yaml
 from safs.data.placement import Residence
 from safs.data.registry import check_name
@@ -28,7 +28,7 @@ from safs.masks import SMALLEST_ZERO_SHARE
 from safs.protocol import Protocol
 from safs.pruning.registry import make_method, resolve_scope
 from searchers.registry import all_options
-from spaces.errors import SafsError
+from spaces.errors import SafsError, UnknownNameError
 from spaces.operators import PAPER_OPERATORS, get_operator
 
 
@@ -38,11 +38,13 @@ def _check_protocol(value: Any, check: ValidatorFunctionWrapHandler, info: Valid
     if isinstance(value, dict):
         for key in value:
             if isinstance(value[key], bool):
-                raise SafsError(f"Config key '{section}.{key}': must not be true or false.")
+                where = f"{section}.{key}"
+                raise ConfigError(f"Config key {where!r}: must not be true or false.", where)
     try:
         return check(value)
     except SafsError as error:
-        raise SafsError(f"Config section {section!r}: {error}") from None
+        where = f"{section}.{error.kind}" if isinstance(error, UnknownNameError) else str(section)
+        raise ConfigError(f"Config section {section!r}: {error}", where) from None
 
 
 _Protocol = Annotated[Protocol, WrapValidator(_check_protocol), PlainSerializer(Protocol.to_json)]

@@ -13,6 +13,19 @@ from spaces.errors import SafsError
 _LARGEST_VALUE = 10_000
 
 
+class ConfigError(SafsError):
+    """A config with a wrong key or value.
+
+    Args:
+        sentence: what is wrong.
+        key: where, with dots between sections; "" for the config as a whole.
+    """
+
+    def __init__(self, sentence: str, key: str) -> None:
+        super().__init__(sentence)
+        self.key = key
+
+
 class Section(BaseModel):
     """Refuses unknown keys, and true and false where a number is meant."""
 
@@ -30,12 +43,13 @@ class Section(BaseModel):
         """Return the config, or the section of one, with these values.
 
         Raises:
-            SafsError: naming the first wrong key; for an unknown one, the nearest that is known.
+            ConfigError: naming the first wrong key; for an unknown one, the nearest that is known.
         """
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise SafsError(explain(error, cls)) from None
+            key = ".".join(str(part) for part in error.errors()[0]["loc"])
+            raise ConfigError(explain(error, cls), key) from None
 
 
 def _plain(value: Any) -> Any:

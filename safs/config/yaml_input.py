@@ -9,6 +9,8 @@ import yaml
 
 from spaces.errors import SafsError
 
+_DEEPEST = 50
+
 
 def named(value: Any) -> Any:
     """Read `model: lenet5` as `model: {name: lenet5}`."""
@@ -32,7 +34,20 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice in a mapping, of which YAML's own loader silently takes the last."""
+    """Refuses a key that stands twice in a mapping, of which YAML's own loader silently takes the last, and depths."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self._depth == _DEEPEST:
+            problem = f"it is nested more than {_DEEPEST} deep"
+            raise yaml.MarkedYAMLError(None, None, problem, self.peek_event().start_mark)  # type: ignore[no-untyped-call]
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
@@ -41,6 +56,12 @@ class _Loader(yaml.SafeLoader):
             if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in seen:
                 raise yaml.MarkedYAMLError(None, None, f"the key {key.value!r} stands there twice", key.start_mark)
             seen.add((key.tag, str(key.value)))
+        return node
+
+    def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
+        node = super().compose_scalar_node(anchor)
+        if any(character == "\0" or "\ud800" <= character <= "\udfff" for character in node.value):
+            raise yaml.MarkedYAMLError(None, None, "a character that no text holds stands there", node.start_mark)
         return node
 
 

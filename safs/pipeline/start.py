@@ -12,6 +12,10 @@ from safs.models.registry import make_model
 from spaces.errors import SafsError
 
 
+class PrunedAlreadyError(SafsError):
+    """A checkpoint that is pruned already, and a config that would prune it."""
+
+
 @dataclass(frozen=True)
 class Start:
     """The weights that a study starts from.
@@ -32,7 +36,8 @@ def read_start(config: Config) -> Start | None:
 
     Raises:
         SafsError: if the checkpoint or the mask file cannot be read or is of another network, or if the checkpoint is
-            not what the config makes of it: dense where nothing prunes it, or pruned already.
+            dense and nothing prunes it.
+        PrunedAlreadyError: if the checkpoint is pruned already, and the config would prune it.
     """
     if config.model.checkpoint is None:
         return None
@@ -47,7 +52,7 @@ def read_start(config: Config) -> Start | None:
             "`prune.ratio`, or `model.min_zero_share: 0` if it is pruned by structure."
         )
     if loaded.mask is not None and config.prune is not None:
-        raise SafsError(
+        raise PrunedAlreadyError(
             f"{checkpoint.source} is pruned already; set `prune: null` (--set prune=null) to keep its mask."
         )
     files = {"checkpoint": checkpoint} | ({"mask": mask} if mask is not None else {})

@@ -307,6 +307,8 @@ def test_a_network_trained_here_must_be_pruned_here(missing, tiny_values):
         ("seed: " + "[" * 5000, "not valid YAML"),
         ("seed: 1\nmodel: lenet5\nseed: 2", "not valid YAML: the key 'seed' stands there twice.*line 3"),
         ("model: {name: lenet5, 'name': vgg}", "the key 'name' stands there twice"),
+        ("model: " + "[" * 30_000, "nested more than 50 deep"),
+        ("{a: " * 10_000, "nested more than 50 deep"),
     ],
 )
 def test_what_is_no_config_is_refused_in_one_line(text, message, read):

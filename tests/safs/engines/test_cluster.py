@@ -96,6 +96,7 @@ def test_a_node_that_joins_gets_trials(nodes, engine):
     assert len(watcher.workers) == 2
 
 
+@pytest.mark.thorough
 def test_a_trial_out_of_memory_gets_one_device_and_the_others_go_on(nodes, engine):
     nodes.add(2)
     trials, watcher = engine(cpus_per_trial=1)
@@ -120,6 +121,7 @@ def test_a_trial_out_of_memory_gets_one_device_and_the_others_go_on(nodes, engin
     assert meanwhile <= {worker for _, _, worker in watcher.events[:lost]}
 
 
+@pytest.mark.thorough
 def test_two_engines_take_turns_on_a_full_cluster(engine, monkeypatch):
     monkeypatch.setattr("safs.engines.cluster.dispatcher._LEASE_S", 1.0)
     pairs = [engine(), engine()]
@@ -144,6 +146,7 @@ def test_two_engines_take_turns_on_a_full_cluster(engine, monkeypatch):
     assert order not in ([0] * 3 + [1] * 3, [1] * 3 + [0] * 3), "one waited for the other's end"
 
 
+@pytest.mark.thorough
 def test_a_device_that_others_keep_is_not_waited_for_forever(nodes, engine, monkeypatch, tmp_path):
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy

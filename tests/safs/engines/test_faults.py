@@ -33,6 +33,7 @@ def wait_for(process, folder, count):
     return process.poll() is None
 
 
+@pytest.mark.thorough
 def test_workers_that_are_killed_in_both_stages_are_replaced(tiny_yaml, tmp_path, start_safs, records, expected):
     folder = tmp_path / "run"
     process = start_safs("run", tiny_yaml, *RAY, "--run-dir", folder)
@@ -91,7 +92,9 @@ def test_preemption_keeps_what_was_finished_and_says_how_to_go_on(
     assert (folder / "summary.json").read_bytes() == expected
 
 
-@pytest.mark.parametrize(("count", "number"), [(6, signal.SIGKILL), thorough(24, signal.SIGKILL), (16, signal.SIGSTOP)])
+@pytest.mark.parametrize(
+    ("count", "number"), [(6, signal.SIGKILL), thorough(24, signal.SIGKILL), thorough(16, signal.SIGSTOP)]
+)
 def test_a_head_that_dies_or_freezes_is_said_and_the_study_goes_on_elsewhere(
     count, number, nodes, tiny_yaml, tmp_path, start_safs, run_safs, expected
 ):
@@ -108,6 +111,7 @@ def test_a_head_that_dies_or_freezes_is_said_and_the_study_goes_on_elsewhere(
     assert (folder / "summary.json").read_bytes() == expected
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("count", [22, thorough(8)])
 def test_a_node_that_is_killed_and_one_that_joins(count, nodes, tiny_values, tmp_path, start_safs, expected):
     other = nodes.add(1)
@@ -123,6 +127,7 @@ def test_a_node_that_is_killed_and_one_that_joins(count, nodes, tiny_values, tmp
     assert (folder / "summary.json").read_bytes() == expected
 
 
+@pytest.mark.thorough
 def test_two_studies_share_a_cluster(nodes, tiny_yaml, tmp_path, start_safs, expected):
     address = f"resources.address={nodes.address}"
     folders = [tmp_path / "one", tmp_path / "two"]

@@ -68,13 +68,14 @@ def drain(engine):
     return {each.spec: each.outcome for each in ended}
 
 
-def test_200_trials_of_which_a_tenth_misbehaves(engine, tmp_path, left_behind):
+@pytest.mark.parametrize("each", [1, pytest.param(5, marks=pytest.mark.thorough)])
+def test_many_trials_of_which_a_tenth_misbehaves(each, engine, tmp_path, left_behind):
     draw = random.Random(0)
-    good = [replace(RELU, assignment=tuple(draw.choices(PAPER_OPERATORS, k=4)), study_seed=n) for n in range(180)]
+    good = [replace(RELU, assignment=tuple(draw.choices(PAPER_OPERATORS, k=4)), study_seed=n) for n in range(36 * each)]
     bad = [
         replace(spec, network=kind) if kind in ("crash", "hang", "hog") else replace(NAN, study_seed=seed)
         for kind in ("crash", "hang", "hog", "nan")
-        for seed in range(5)
+        for seed in range(each)
         for spec in [replace(RELU, study_seed=seed)]
     ]
     order = [*good, *bad]
@@ -86,7 +87,7 @@ def test_200_trials_of_which_a_tenth_misbehaves(engine, tmp_path, left_behind):
     ended = drain(trials)
     assert ended.keys() == set(order)
     reasons = Counter(ended[spec].reason for spec in bad)
-    assert reasons == {Reason.LOST: 5, Reason.TIMEOUT: 5, Reason.OOM: 5, Reason.NAN: 5}
+    assert reasons == dict.fromkeys((Reason.LOST, Reason.TIMEOUT, Reason.OOM, Reason.NAN), each)
     assert all(outcome.traceback for outcome in map(ended.get, bad))
     known = problems()
     for spec in good:
@@ -94,8 +95,8 @@ def test_200_trials_of_which_a_tenth_misbehaves(engine, tmp_path, left_behind):
         log = (tmp_path / spec.id / "log.txt").read_text()
         assert log.splitlines()[-1].startswith("SUCCEEDED") or ended[spec].reason is Reason.NAN
     lost = Counter(spec.network for spec, _ in watcher.lost_trials)
-    assert lost["crash"] == 5 * (MOST_DEATHS - 1)
-    assert lost["hog"] == 5, "once alone"
+    assert lost["crash"] == each * (MOST_DEATHS - 1)
+    assert lost["hog"] == each, "once alone"
     assert lost["hang"] == 0
     trials.close()
     assert not left_behind()

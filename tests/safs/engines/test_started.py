@@ -37,6 +37,7 @@ def start_node():
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.mark.thorough
 def test_the_services_of_the_compose_file_run_a_study(start_node, tmp_path, tiny_yaml, tiny_study, start_safs):
     start, folder = start_node
     with socket.socket() as free:

@@ -1,0 +1,133 @@
+"""Errors as RFC 9457 has them: `application/problem+json`, with the sentences of the command line."""
+
+from __future__ import annotations
+
+import json
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DataError, InternalError, OperationalError, TimeoutError
+from starlette.exceptions import HTTPException
+
+from safs.service.fields import FieldError
+from safs.service.store.studies import LimitError, OtherRequestError
+from spaces.errors import SafsError
+
+_log = logging.getLogger(__name__)
+
+
+class Problem(Exception):
+    """An answer that is an error.
+
+    Args:
+        status: of HTTP.
+        detail: the sentence.
+        field: which part of the request it is about.
+        headers: further headers.
+    """
+
+    def __init__(
+        self, status: int, detail: str, *, field: str | None = None, headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.field, self.headers = status, detail, field, headers
+
+
+class ProblemResponse(JSONResponse):
+    """A JSON answer of the type of problems."""
+
+    media_type = "application/problem+json"
+
+    def render(self, content: Any) -> bytes:
+        # A sentence may quote what no text can hold, such as half a character.
+        return json.dumps(content, ensure_ascii=False).encode(errors="replace")
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return how OpenAPI describes the errors of an operation."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    content = {"application/problem+json": {"schema": schema}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+
+SCHEMA = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "The sentence that the command line would print."},
+        "field": {"type": "string", "description": "The part of the request, or the key of the config, that is wrong."},
+    },
+    "example": {
+        "type": "about:blank",
+        "title": "Bad Request",
+        "status": 400,
+        "detail": "Unknown key 'stage1.iteration' in the config; did you mean 'iterations'? known here: ...",
+        "field": "stage1.iteration",
+    },
+}
+
+
+def handle_problems(app: FastAPI) -> None:
+    """Answer with problems, whatever goes wrong."""
+
+    @app.exception_handler(Problem)
+    async def _problem(request: Request, error: Problem) -> ProblemResponse:
+        return answer(error.status, error.detail, field=error.field, headers=error.headers)
+
+    @app.exception_handler(HTTPException)
+    async def _http(request: Request, error: HTTPException) -> ProblemResponse:
+        return answer(error.status_code, str(error.detail), headers=dict(error.headers or {}))
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(request: Request, error: RequestValidationError) -> ProblemResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
+        return answer(422, f"{where}: {first['msg']}.", field=where)
+
+    @app.exception_handler(SafsError)
+    async def _safs(request: Request, error: SafsError) -> ProblemResponse:
+        if isinstance(error, LimitError):
+            return answer(429, str(error), headers={"Retry-After": "60"})
+        if isinstance(error, OtherRequestError):
+            return answer(409, str(error))
+        return answer(400, str(error), field=error.field if isinstance(error, FieldError) else None)
+
+    @app.exception_handler(DataError)
+    async def _unfit(request: Request, error: DataError) -> ProblemResponse:
+        return answer(422, "The request has a value that the database cannot hold.")
+
+    @app.exception_handler(InternalError)
+    async def _elsewhere(request: Request, error: InternalError) -> ProblemResponse:
+        if not error.connection_invalidated:  # else the database has moved to another machine, say
+            raise error
+        return await _away(request, error)
+
+    @app.exception_handler(OperationalError)
+    @app.exception_handler(TimeoutError)
+    async def _away(request: Request, error: Exception) -> ProblemResponse:
+        _log.error("The database does not answer: %s", type(error).__name__)
+        return answer(503, "The database does not answer; try again.", headers={"Retry-After": "5"})
+
+    @app.exception_handler(OSError)
+    async def _no_storage(request: Request, error: OSError) -> ProblemResponse:
+        _log.error("The storage cannot be used: %s", type(error).__name__)
+        return answer(503, "The storage cannot be used now; try again.", headers={"Retry-After": "5"})
+
+    @app.exception_handler(Exception)
+    async def _fault(request: Request, error: Exception) -> ProblemResponse:
+        return answer(500, "This is a fault of the service; its log says more.")
+
+
+def answer(
+    status: int, detail: str, *, field: str | None = None, headers: dict[str, str] | None = None
+) -> ProblemResponse:
+    """Return a problem as an answer."""
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    return ProblemResponse(body | ({"field": field} if field else {}), status, headers)

@@ -1,0 +1,43 @@
+"""Where the service's own things lie on this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from safs.service.settings import ServiceSettings
+from safs.service.storage import opening
+from safs.service.storage.base import Storage
+from safs.service.store.database import Database
+from spaces.errors import SafsError
+
+VARIABLE = "SAFS_HOME"
+
+
+def home(folder: Path | None) -> Path:
+    """Return `folder`, else that of the environment variable SAFS_HOME, else ~/.local/share/safs; made if need be."""
+    path = (folder or Path(os.environ.get(VARIABLE) or Path.home() / ".local" / "share" / "safs")).absolute()
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise SafsError(f"The folder {path} cannot be made ({error.strerror}); set --home or {VARIABLE}.") from error
+    return path
+
+
+def open_database(settings: ServiceSettings, folder: Path) -> Database:
+    """Return the database that the settings name, else that of the home, with this version's tables."""
+    database = (
+        Database(settings.database.get_secret_value()) if settings.database is not None else Database.in_folder(folder)
+    )
+    database.migrate()
+    return database
+
+
+def open_storage(settings: ServiceSettings, folder: Path) -> Storage:
+    """Return the storage that the settings name, else that of the home.
+
+    Raises:
+        SafsError: if it cannot be used.
+    """
+    place = settings.storage.get_secret_value() if settings.storage else None
+    return opening.open_storage(place, folder, settings.carry_seconds)

@@ -1,0 +1,1 @@
+"""What the service knows, in one database: SQLite by default, PostgreSQL by its URL."""

@@ -1,0 +1,243 @@
+"""A real server in a process of its own, and the databases that it can have."""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx2
+import pytest
+from sqlalchemy import create_engine, text
+
+from safs.config.schema import Config
+from safs.service.store import tokens
+from safs.service.store.database import Database
+from safs.service.store.tokens import Scope
+from tests.safs.conftest import ROOT, TINY
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def wait_until(holds, seconds=60):
+    """Wait until something holds."""
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+class Server:
+    """`safs serve` in a process of its own.
+
+    Attributes:
+        home: its home.
+        url: its address.
+        database: a second view of its database.
+    """
+
+    def __init__(self, home, *options, **environment):
+        self.home = home
+        self.database = Database.in_folder(home)
+        self.database.migrate()
+        self._options = options
+        self._environment = os.environ | {"PYTHONPATH": str(ROOT), "XDG_CONFIG_HOME": str(home)} | environment
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.process = None
+
+    def start(self):
+        command = [sys.executable, "-m", "safs", "serve", "--home", self.home, "--port", str(self.port)]
+        self.log = (self.home / "serve.log").open("ab")
+        self.process = subprocess.Popen(
+            [*command, *self._options], env=self._environment, stdout=self.log, stderr=self.log
+        )
+        until = time.monotonic() + 60
+        with httpx2.Client(trust_env=False) as client:
+            while True:
+                with contextlib.suppress(httpx2.TransportError):
+                    if client.get(f"{self.url}/healthz").status_code == 200:
+                        return self
+                assert self.process.poll() is None, (self.home / "serve.log").read_text()
+                assert time.monotonic() < until, "it does not start"
+                time.sleep(0.05)
+
+    def stop(self):
+        self.process.terminate()
+        code = self.process.wait(60)
+        self.log.close()
+        return code
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.log.close()
+
+    def token(self, name, scope=Scope.SUBMIT, **limits):
+        with self.database.writing() as connection:
+            return tokens.create(connection, name, scope, **limits)
+
+    def client(self, token):
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return httpx2.Client(base_url=self.url, headers=headers, trust_env=False, timeout=60)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """A server that is shared by all tests that only read and submit; nothing runs its studies."""
+    made = Server(tmp_path_factory.mktemp("home"), "--no-worker").start()
+    yield made
+    assert made.stop() == 130, (made.home / "serve.log").read_text()
+    log = (made.home / "serve.log").read_text()
+    assert "Traceback" not in log
+    assert "leaked" not in log
+    made.database.close()
+
+
+@pytest.fixture(scope="module")
+def client(server, request):
+    """Somebody who may submit, of their own for each file of tests."""
+    with server.client(server.token(request.node.name)) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def tiny_config():
+    """The config of the small study, as YAML."""
+    return Config.from_mapping(TINY).to_yaml()
+
+
+class Postgres:
+    """A PostgreSQL of our own, on a free port, in a temporary folder; it can be stopped and started again.
+
+    Attributes:
+        url: of its database.
+    """
+
+    def __init__(self):
+        self._programs = _postgres_programs()
+        self._folder = Path(tempfile.mkdtemp(prefix="safs-postgres-"))
+        user = {}
+        if os.getuid() == 0:  # which PostgreSQL refuses to run as
+            user = {"user": "nobody"}
+            shutil.chown(self._folder, "nobody")
+        self._port = free_port()
+        self.url = f"postgresql+psycopg://safs@127.0.0.1:{self._port}/postgres"
+        self._quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": self._folder, **user}
+        data = self._folder / "data"
+        make = [self._programs / "initdb", "-D", data, "-U", "safs", "-A", "trust", "--no-sync"]
+        subprocess.run(make, check=True, **self._quiet)
+        self._process = None
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *error):
+        self.stop()
+        shutil.rmtree(self._folder)
+
+    def start(self):
+        options = ["-p", str(self._port), "-k", self._folder, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
+        command = [self._programs / "postgres", "-D", self._folder / "data", *options]
+        self._process = subprocess.Popen(command, **self._quiet)
+        engine = create_engine(self.url)
+        until = time.monotonic() + 30
+        while True:
+            with contextlib.suppress(Exception), engine.connect():
+                break
+            assert time.monotonic() < until, "it does not start"
+            time.sleep(0.1)
+        engine.dispose()
+
+    def stop(self, number=signal.SIGINT):
+        """Stop it: by SIGINT at once, by SIGQUIT without cleaning up."""
+        self._process.send_signal(number)
+        self._process.wait()
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """The URL of a PostgreSQL of our own."""
+    with Postgres() as made:
+        yield made.url
+
+
+@pytest.fixture(scope="session")
+def s3():
+    """The address of an S3 of our own, on a free port, that keeps its objects in memory."""
+    port = free_port()
+    code = f"from moto.server import main; main(['-H', '127.0.0.1', '-p', '{port}'])"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL}
+    process = subprocess.Popen([sys.executable, "-c", code], **quiet)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        until = time.monotonic() + 60
+        with httpx2.Client(trust_env=False) as client:
+            while True:
+                with contextlib.suppress(httpx2.TransportError):
+                    client.get(f"{url}/moto-api/data.json")
+                    break
+                assert process.poll() is None, "it ended"
+                assert time.monotonic() < until, "it does not start"
+                time.sleep(0.1)
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture
+def s3_environment(s3):
+    """The variables by which a process finds that S3."""
+    variables = {"AWS_ENDPOINT_URL": s3, "AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "the-secret-key"}
+    return variables | {"AWS_DEFAULT_REGION": "us-east-1", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+
+
+@pytest.fixture
+def bucket(s3_environment, monkeypatch):
+    """The URL of an empty folder of a new bucket, which this process finds."""
+    import fsspec
+
+    for name, value in s3_environment.items():
+        monkeypatch.setenv(name, value)
+    name = f"safs-{os.urandom(6).hex()}"
+    fsspec.filesystem("s3", skip_instance_cache=True).mkdir(name)
+    return f"s3://{name}/some/folder"
+
+
+def _postgres_programs():
+    found = shutil.which("initdb")
+    folders = [Path(found).resolve().parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    for folder in reversed(folders):
+        if (folder / "initdb").exists() and (folder / "postgres").exists():
+            return folder
+    pytest.fail("PostgreSQL is not installed; `.ci/run` installs it, or: apt-get install postgresql")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request, tmp_path):
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        made = Database.in_folder(tmp_path)
+    else:
+        url = request.getfixturevalue("postgres")
+        name = "db" + re.sub(r"\W", "", tmp_path.name).lower() + os.urandom(4).hex()
+        admin = create_engine(url, isolation_level="AUTOCOMMIT")
+        with admin.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+        admin.dispose()
+        made = Database(url.rpartition("/")[0] + f"/{name}")
+    made.migrate()
+    yield made
+    made.close()

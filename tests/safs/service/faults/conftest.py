@@ -1,0 +1,161 @@
+"""A service whose processes die at chosen points, on both databases, and what its studies come to undisturbed."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from sqlalchemy import create_engine, text
+
+from benchmarks.service_faults import SMALLEST, kinds
+from benchmarks.service_place import Place
+from benchmarks.service_truth import differences, falsehoods
+from safs.service.states import State
+from safs.service.store import studies
+from safs.service.store.database import Database
+from tests.safs.conftest import ROOT
+from tests.safs.engines.conftest import left_behind
+from tests.safs.service.conftest import Postgres
+from tests.safs.service.worker.conftest import LEASE_S, Service
+
+__all__ = ["left_behind"]
+
+DYING = Path(__file__).with_name("dying.py")
+
+
+@pytest.fixture(scope="session")
+def sorts(tmp_path_factory):
+    """Two sorts of study, each with an undisturbed run: the first sends a checkpoint, the second trains."""
+    return kinds(tmp_path_factory.mktemp("undisturbed"))
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A server of this test, which is not started yet."""
+    with Place(tmp_path / "home") as made:
+        yield made
+
+
+class Trap:
+    """Where `safs` is to die: nowhere, until it is armed."""
+
+    def __init__(self, file, points):
+        self._file = file
+        self.entry = [str(DYING), str(file), *points, "--"]
+
+    def arm(self, point):
+        part = self._file.with_suffix(".part")
+        part.write_text(point)
+        part.rename(self._file)
+
+    def disarm(self):
+        self._file.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def trap(tmp_path):
+    """Returns a trap of some points."""
+    return lambda points: Trap(tmp_path / "armed", points)
+
+
+@pytest.fixture
+def own_postgres():
+    """A PostgreSQL that this test may stop."""
+    with Postgres() as made:
+        yield made
+
+
+@pytest.fixture
+def new_postgres(postgres, tmp_path):
+    """The URL of an empty database on the shared PostgreSQL."""
+    name = "faults" + re.sub(r"\W", "", tmp_path.name).lower()[:30] + os.urandom(4).hex()
+    admin = create_engine(postgres, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    admin.dispose()
+    return postgres.rpartition("/")[0] + f"/{name}"
+
+
+class Workers(Service):
+    """A database, a storage, and workers of this test that can be made to die at a point."""
+
+    def worker(self, *arguments, entry=("-m", "safs"), **settings):
+        number = len(self._workers)
+        file = self._folder / f"settings{number}.yaml"
+        default = {"lease_seconds": LEASE_S, "storage": str(self._folder / "studies"), "niceness": 0}
+        file.write_text(yaml.safe_dump(default | settings))
+        options = ["worker", "--home", self._folder, "--settings", file, *arguments]
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "SAFS_DATABASE": self._url} | self.environment
+        said = self._folder / f"worker{number}.txt"
+        with said.open("wb") as out:
+            worker = subprocess.Popen(
+                [sys.executable, *entry, *options], stdin=subprocess.PIPE, stdout=out, stderr=out, env=environment
+            )
+        worker.said = said
+        self._workers.append(worker)
+        return worker
+
+    environment = {}  # noqa: RUF012 - further variables of the workers started next
+
+    def cancel(self, study):
+        with self.database.writing() as connection:
+            assert studies.cancel(connection, studies.get(connection, study))
+
+    def true(self):
+        """Check that the database, the files and the events agree, once what lost its worker has been taken back."""
+        assert falsehoods(self.database, self._folder / "studies") == []
+
+    def same(self, study, undisturbed):
+        assert self.get(study).state is State.SUCCEEDED
+        assert differences(self.run(study), undisturbed) == []
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.thorough)])
+def workers(request, tmp_path):
+    """Workers on each kind of database."""
+    sqlite = f"sqlite:///{tmp_path / 'safs.db'}"
+    yield from _workers(sqlite if request.param == "sqlite" else request.getfixturevalue("new_postgres"), tmp_path)
+
+
+@pytest.fixture
+def postgres_workers(new_postgres, tmp_path):
+    yield from _workers(new_postgres, tmp_path)
+
+
+def _workers(url, folder):
+    database = Database(url)
+    database.migrate()
+    made = Workers(database, url, folder)
+    yield made
+    made.close()
+    database.close()
+
+
+@pytest.fixture
+def make_workers():
+    """Returns what gives workers on a database, and closes them."""
+    return _workers
+
+
+@pytest.fixture(scope="session")
+def smallest():
+    """Returns the values of the smallest study."""
+    return SMALLEST
+
+
+@pytest.fixture
+def eventually():
+    """Waits until something is true."""
+
+    def wait(what, seconds=60):
+        until = time.monotonic() + seconds
+        while not (found := what()):
+            assert time.monotonic() < until, "it never comes"
+            time.sleep(0.02)
+        return found
+
+    return wait

@@ -1,0 +1,118 @@
+"""PostgreSQL that is stopped in the middle, and workers that share many studies on it."""
+
+import fcntl
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks.service_place import Place
+from benchmarks.service_truth import differences, falsehoods
+from safs.service.states import State
+from tests.safs.conftest import ROOT
+
+RECORDER = """
+import fcntl, json, os, sys
+if "safs.service.worker.study_process" in sys.orig_argv:
+    study = os.path.basename(os.getcwd())
+    lock = os.open(f"{folder}/{study}.lock", os.O_CREAT | os.O_RDWR)  # which the kernel drops when the process is gone
+    alone = True
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        alone = False
+    with open(f"{folder}/record.jsonl", "a") as record:
+        record.write(json.dumps({"study": study, "pid": os.getpid(), "worker": os.getppid(), "alone": alone}) + "\\n")
+"""
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    """A folder in which every study's process, as the first thing that it does, notes whether it is the only one."""
+    folder = tmp_path / "recorder"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(RECORDER.replace("{folder}", str(folder)))
+    return folder
+
+
+def notes(folder):
+    return [json.loads(line) for line in (folder / "record.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.skipif(not hasattr(fcntl, "flock"), reason="needs locks that end with their process")
+@pytest.mark.parametrize(
+    ("count", "losses"), [(3, 1), pytest.param(10, 3, marks=[pytest.mark.thorough, pytest.mark.timeout(500)])]
+)
+def test_workers_share_studies_and_are_killed_and_no_study_runs_twice(
+    postgres_workers, smallest, sorts, recorded, eventually, count, losses
+):
+    share(postgres_workers, smallest, sorts, recorded, eventually, count, losses)
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(500)
+def test_so_do_workers_on_sqlite(workers, smallest, sorts, recorded, eventually):
+    share(workers, smallest, sorts, recorded, eventually, 6, 2)
+
+
+def share(workers, smallest, sorts, recorded, eventually, count, losses):
+    workers.environment = {"PYTHONPATH": os.pathsep.join([str(recorded), str(ROOT)])}
+    studies = [workers.submit(smallest) for _ in range(count)]
+    running = [workers.worker(concurrency=2) for _ in range(2)]
+    for number in range(losses):
+        workers.reached(studies[number], "uniform", 1)
+        busy = {process.ppid() for process in workers.processes()}
+        victim = next(worker for worker in running if worker.pid in busy)
+        victim.kill()
+        running.remove(victim)
+        running.append(workers.worker(concurrency=2))
+    eventually(lambda: all(workers.get(study).state is State.SUCCEEDED for study in studies), 400)
+    for study in studies:
+        workers.same(study, sorts[1].undisturbed)
+    workers.true()
+    made = notes(recorded)
+    assert all(note["alone"] for note in made), made
+    begun = {study: sum(note["study"] == study for note in made) for study in studies}
+    attempts = {study: workers.states(study).count("RUNNING") for study in studies}
+    # One that was killed as it began may not have noted anything; none began without a lease.
+    assert all(1 <= begun[study] <= attempts[study] for study in studies), (begun, attempts)
+    assert sum(attempts.values()) > count, "some were taken over"
+    assert len({note["worker"] for note in made}) > 1
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    "number",
+    [pytest.param(signal.SIGINT, id="fast", marks=pytest.mark.thorough), pytest.param(signal.SIGQUIT, id="crash")],
+)
+def test_a_service_goes_on_when_postgresql_comes_back(number, own_postgres, tmp_path, sorts, eventually):
+    with Place(tmp_path / "home", database=own_postgres.url) as place, place.client() as client:
+        place.start()
+        files = {"config": (None, sorts[1].config)}
+        study = client.post("/v1/studies", files=files, headers={"Idempotency-Key": "one"}).raise_for_status().json()
+        place.wait_for_a_trial(60)
+        own_postgres.stop(number)
+        assert client.get("/healthz").status_code == 200
+        assert client.get("/readyz").status_code == 503
+        for answer in (client.get("/v1/studies"), client.post(f"/v1/studies/{study['id']}/cancel")):
+            assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+            assert answer.headers["retry-after"] == "5"
+        refused = client.post("/v1/studies", files=files, headers={"Idempotency-Key": "two"})
+        assert refused.status_code == 503
+        # Nobody may run a study whose lease ran out: the worker ends it by itself.
+        eventually(lambda: not [one for one in place.processes() if Path(one.cwd()).is_relative_to(place.studies)])
+        own_postgres.start()
+        eventually(lambda: client.get("/readyz").status_code == 200)
+        assert [one["id"] for one in place.listed(client)] == [study["id"]]
+        until = time.monotonic() + 90
+        while (now := client.get(f"/v1/studies/{study['id']}").json())["state"] != "SUCCEEDED":
+            assert time.monotonic() < until, (now, place.log.read_text())
+            assert now["state"] in ("QUEUED", "RUNNING"), now
+            time.sleep(0.05)
+        assert now["attempts"] == 2
+        assert differences(place.run_of(study["id"]), sorts[1].undisturbed) == []
+        assert falsehoods(place.database, place.studies) == []
+        assert "Traceback" not in place.log.read_text()
