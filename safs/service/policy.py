@@ -106,9 +106,7 @@ def _check_model(config: Config, settings: ServiceSettings) -> None:
     model = config.model
     if model.trust_pickle:
         raise FieldError("model.trust_pickle", "Uploaded files are never unpickled; leave out `model.trust_pickle`.")
-    if ":" in model.name and model.name not in settings.factories:
-        allowed = ", ".join(settings.factories) or "none"
-        raise FieldError("model.name", f"No network {shown(model.name)} here; the factories that are: {allowed}.")
+    _check_factory("model.name", "network", model.name, settings)
     if model.name in settings.factories:
         return
     for name, value in model.kwargs.items():
@@ -123,9 +121,7 @@ def _check_data(config: Config, settings: ServiceSettings) -> None:
     data = config.data
     if data.trust_pickle:
         raise FieldError("data.trust_pickle", "Nothing is unpickled here; leave out `data.trust_pickle`.")
-    if ":" in data.name and data.name not in settings.factories:
-        allowed = ", ".join(settings.factories) or "none"
-        raise FieldError("data.name", f"No dataset {shown(data.name)} here; the factories that are: {allowed}.")
+    _check_factory("data.name", "dataset", data.name, settings)
     if data.root is not None and not data.root.is_absolute():
         raise FieldError("data.root", "`data.root` must be an absolute path on the service's machine; or leave it out.")
     if data.root is not None:
@@ -138,6 +134,12 @@ def _check_data(config: Config, settings: ServiceSettings) -> None:
                 f"data.kwargs.{name}",
                 f"`data.kwargs.{name}` must be numbers, words, or patterns of files.",
             )
+
+
+def _check_factory(field: str, what: str, name: str, settings: ServiceSettings) -> None:
+    if ":" in name and name not in settings.factories:
+        allowed = ", ".join(settings.factories) or "none"
+        raise FieldError(field, f"No {what} {shown(name)} here; the factories that are: {allowed}.")
 
 
 def _with_place(values: Mapping[str, Any], settings: ServiceSettings) -> dict[str, Any]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
+from safs.service.api.allowance import allowance
 from safs.service.api.auth import Reader, Submitter, only_known, owner
 from safs.service.api.context import Service, Serving
 from safs.service.api.problems import Problem, documented
@@ -13,7 +15,7 @@ from safs.service.api.schemas import MeAnswer, StudiesAnswer, StudyAnswer, Trial
 from safs.service.api.submission import MOST_NAME, MOST_PRIORITY, accept
 from safs.service.api.uploads import FILES, TEXTS
 from safs.service.picture import picture
-from safs.service.states import ENDED, State
+from safs.service.states import State
 from safs.service.store import studies, trials
 from safs.service.store.studies import Study
 from safs.service.store.tokens import Token
@@ -159,26 +161,16 @@ def delete(id: StudyId, service: Serving, token: Submitter) -> None:
     """Delete a study that has ended, with all its files."""
     with service.database.writing() as connection:
         found = _of(token, studies.get(connection, id, for_update=True))
-        if found.state not in ENDED:
-            raise Problem(409, f"The study is {found.state}; cancel it before it is deleted.")
         if not studies.remove(connection, id):
-            raise Problem(409, "The study was resumed meanwhile; cancel it before it is deleted.")
+            raise Problem(409, f"The study is {found.state}; cancel it before it is deleted.")
     service.storage.remove(id)
 
 
 @router.get("/me", response_model=MeAnswer, responses=documented(401, 503))
 def me(service: Serving, token: Reader) -> dict[str, Any]:
     """Say who asks, and what they may have."""
-    limits = service.settings.limits
-    return {
-        "name": token.name,
-        "scope": token.scope.name.lower(),
-        "limits": {
-            "queued": limits.queued if token.most_queued is None else token.most_queued,
-            "upload_bytes": token.most_bytes or limits.upload_bytes,
-            "gpus": token.most_gpus,
-        },
-    }
+    limits = asdict(allowance(token, service.settings.limits))
+    return {"name": token.name, "scope": token.scope.name.lower(), "limits": limits}
 
 
 @router.get("/studies/{id}/picture", responses=documented(401, 404, 422, 503))

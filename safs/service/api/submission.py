@@ -15,6 +15,7 @@ from safs.config.schema import Config
 from safs.config.yaml_input import parse_yaml
 from safs.files import write_atomically
 from safs.service import policy
+from safs.service.api.allowance import Allowance, allowance
 from safs.service.api.context import Service
 from safs.service.api.problems import Problem
 from safs.service.api.uploads import Form, receive
@@ -39,30 +40,30 @@ async def accept(request: Request, service: Service, token: Token, key: str | No
         Problem, SafsError: if it is refused; nothing of it is left.
     """
     study_id = new_id()
-    limits = service.settings.limits
+    allowed = allowance(token, service.settings.limits)
     with service.storage.incoming(study_id) as incoming:
         inputs = incoming.folder / INPUT
         inputs.mkdir()
-        await asyncio.to_thread(_check_room, service, token, key)
-        form = await receive(request, inputs, token.most_bytes or limits.upload_bytes)
+        await asyncio.to_thread(_check_room, service, token, allowed, key)
+        form = await receive(request, inputs, allowed.upload_bytes)
         earlier = await asyncio.to_thread(_known, service, token, key, form)
         if earlier is not None:
             return earlier, False
-        config = policy.within_share(await asyncio.to_thread(_config, service, form), token.most_gpus)
+        config = policy.within_share(await asyncio.to_thread(_config, service, form), allowed.gpus)
         submission = _submission(form, config, key)
         write_atomically(incoming.folder / CONFIG, submission.config)
         checked = await _check(service, incoming, form)
         if checked != submission.config:
             submission = replace(submission, config=checked, message=_PRUNED_ALREADY)
             write_atomically(incoming.folder / CONFIG, checked)
-        return await asyncio.to_thread(_keep, service, token, submission, incoming, study_id)
+        return await asyncio.to_thread(_keep, service, token, allowed, submission, incoming, study_id)
 
 
-def _check_room(service: Service, token: Token, key: str | None) -> None:
+def _check_room(service: Service, token: Token, allowed: Allowance, key: str | None) -> None:
     """Refuse what there is no room for before it is sent, unless it may be what was sent before; see `submit`."""
     with service.database.reading() as connection:
         if key is None or not studies.is_known(connection, token.id, key):
-            studies.check_queue(connection, token.id, _most_queued(service, token))
+            studies.check_queue(connection, token.id, allowed.queued)
 
 
 def _known(service: Service, token: Token, key: str | None, form: Form) -> Study | None:
@@ -72,7 +73,7 @@ def _known(service: Service, token: Token, key: str | None, form: Form) -> Study
 
 
 def _keep(
-    service: Service, token: Token, submission: Submission, incoming: Incoming, study_id: str
+    service: Service, token: Token, allowed: Allowance, submission: Submission, incoming: Incoming, study_id: str
 ) -> tuple[Study, bool]:
     """Store the files, then that there is a study; nothing of them is left if it is refused.
 
@@ -85,7 +86,7 @@ def _keep(
         service.storage.remove(study_id)
         raise
     try:
-        study = _store(service, token, submission, study_id)
+        study = _store(service, token, allowed, submission, study_id)
     except SafsError:
         service.storage.remove(study_id)
         raise
@@ -94,17 +95,12 @@ def _keep(
     return study, study.id == study_id
 
 
-def _store(service: Service, token: Token, submission: Submission, study_id: str) -> Study:
-    most = _most_queued(service, token)
+def _store(service: Service, token: Token, allowed: Allowance, submission: Submission, study_id: str) -> Study:
     with service.database.writing() as connection:
-        stored = studies.submit(connection, token.id, submission, id=study_id, most_queued=most)
+        stored = studies.submit(connection, token.id, submission, id=study_id, most_queued=allowed.queued)
         study = studies.get(connection, stored)
     assert study is not None, "it was stored in the same transaction"
     return study
-
-
-def _most_queued(service: Service, token: Token) -> int:
-    return service.settings.limits.queued if token.most_queued is None else token.most_queued
 
 
 def _config(service: Service, form: Form) -> Config:

@@ -18,7 +18,6 @@ from safs.service.store.leases import Lease
 _SLOWEST_S = 2.0
 """So often at least is a lease renewed: that is also how its worker learns that the study is to be canceled."""
 _LOOK_S = 0.1
-_TAKE_BACK_S = 5.0
 _FAREWELL_S = 2.0
 
 
@@ -67,7 +66,7 @@ class Keeper:
     """Claims studies and renews their leases, by a thread of its own: storing trials may take its time.
 
     Another thread sees to it that a lease which was not renewed in time counts as lost at once, even while the
-    database does not answer. A third takes back what other workers have lost, as this one may have no room to claim.
+    database does not answer.
 
     Args:
         database: the database.
@@ -84,11 +83,7 @@ class Keeper:
         self._over = threading.Event()
         self._threads = [
             threading.Thread(target=loop, name=f"safs: {name}", daemon=True)
-            for name, loop in (
-                ("leases", self._renew_all),
-                ("lost leases", self._look),
-                ("lost workers", self._take_back),
-            )
+            for name, loop in (("leases", self._renew_all), ("lost leases", self._look))
         ]
 
     def __enter__(self) -> Keeper:
@@ -141,11 +136,6 @@ class Keeper:
         else:
             held.good_until = began + self._seconds
             held.cancelling = cancelling
-
-    def _take_back(self) -> None:
-        while not self._over.wait(_TAKE_BACK_S):
-            with contextlib.suppress(SQLAlchemyError, sqlite3.Error):  # it is tried again
-                leases.take_back(self._database)
 
     def _look(self) -> None:
         while not self._over.wait(_LOOK_S):

@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from benchmarks.service_faults import SMALLEST
+from benchmarks.service_kinds import SMALLEST
 from safs.checkpoints import save_checkpoint
 from safs.client import Client
 from safs.masks import apply_mask

@@ -1,5 +1,6 @@
 """A service whose processes die at chosen points, on both databases, and what its studies come to undisturbed."""
 
+import contextlib
 import os
 import re
 import subprocess
@@ -7,11 +8,12 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 from sqlalchemy import create_engine, text
 
-from benchmarks.service_faults import SMALLEST, kinds
+from benchmarks.service_kinds import SMALLEST, kinds
 from benchmarks.service_place import Place
 from benchmarks.service_truth import differences, falsehoods
 from safs.service.states import State
@@ -104,6 +106,14 @@ class Workers(Service):
     def cancel(self, study):
         with self.database.writing() as connection:
             assert studies.cancel(connection, studies.get(connection, study))
+
+    def busy(self, among):
+        """Return one of these workers that runs a study just now, or None."""
+        parents = set()
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                parents.add(process.ppid())
+        return next((worker for worker in among if worker.pid in parents), None)
 
     def true(self):
         """Check that the database, the files and the events agree, once what lost its worker has been taken back."""

@@ -64,8 +64,7 @@ def share(workers, smallest, sorts, recorded, eventually, count, losses):
     running = [workers.worker(concurrency=2) for _ in range(2)]
     for number in range(losses):
         workers.reached(studies[number], "uniform", 1)
-        busy = {process.ppid() for process in workers.processes()}
-        victim = next(worker for worker in running if worker.pid in busy)
+        victim = eventually(lambda: workers.busy(running))
         victim.kill()
         running.remove(victim)
         running.append(workers.worker(concurrency=2))

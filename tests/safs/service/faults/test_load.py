@@ -11,7 +11,7 @@ import psutil
 import pytest
 import yaml
 
-from benchmarks.service_faults import SMALLEST
+from benchmarks.service_kinds import SMALLEST
 from benchmarks.service_truth import falsehoods, journal
 from safs.service.store import events
 

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from benchmarks.service_faults import SMALLEST
+from benchmarks.service_kinds import SMALLEST
 from benchmarks.service_place import Place
 from benchmarks.service_truth import differences, falsehoods
 from safs.service.store import leases

@@ -1,0 +1,85 @@
+"""The database: made, migrated, away; its transactions."""
+
+import threading
+import time
+
+import pytest
+from sqlalchemy import update
+from sqlalchemy.exc import DBAPIError
+
+from safs.service.states import State, StateError
+from safs.service.store import studies
+from safs.service.store.database import Database
+from safs.service.store.tables import StudyRow
+from safs.service.worker.patience import is_away
+from spaces.errors import SafsError
+from tests.safs.service.store.conftest import in_a_transaction, read
+
+
+def test_a_database_is_migrated_once_and_by_many_at_once(database):
+    threads = [threading.Thread(target=database.migrate) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    database.migrate()
+    assert database.answers()
+
+
+def test_a_database_that_cannot_be_used_is_said(tmp_path):
+    for url in ("nonsense", "mysql://x/y", "sqlite://"):
+        with pytest.raises(SafsError):
+            Database(url)
+    (tmp_path / "safs.db").write_bytes(b"this is no database, but it is long enough to look at" * 10)
+    with pytest.raises(SafsError, match="cannot be used"):
+        Database.in_folder(tmp_path).migrate()
+    away = Database("postgresql://safs:secret@127.0.0.1:1/x")
+    with pytest.raises(SafsError) as refused:
+        away.migrate()
+    assert "secret" not in str(refused.value)
+
+
+def test_two_databases_are_of_two_services(database, tmp_path_factory):
+    database.migrate()
+    other = Database.in_folder(tmp_path_factory.mktemp("other"))
+    other.migrate()
+    assert len({database.service(), database.service(), other.service()}) == 2
+    other.close()
+
+
+def test_a_transaction_that_fails_changes_nothing(database, submit):
+    study = submit()
+
+    def fail():
+        with database.writing() as connection:
+            studies.transition(connection, study, State.QUEUED, State.CANCELED)
+            studies.transition(connection, study, State.QUEUED, State.SUCCEEDED)
+
+    with pytest.raises(StateError):
+        fail()
+    assert read(database, study).state is State.QUEUED
+
+
+def test_writers_wait_for_each_other_and_readers_for_nobody(database, submit):
+    study = submit()
+    with database.writing() as connection:
+        studies.transition(connection, study, State.QUEUED, State.CANCELED)
+        began = time.monotonic()
+        assert read(database, study).state is State.QUEUED
+        assert time.monotonic() - began < 5
+
+
+def test_a_database_that_only_reads_is_away_and_asked_by_a_new_connection(database, submit):
+    submit()
+    sqlite = database.engine.dialect.name == "sqlite"
+
+    def write(connection):
+        connection.exec_driver_sql("PRAGMA query_only=ON" if sqlite else "SET TRANSACTION READ ONLY")
+        connection.execute(update(StudyRow).values(name="another"))
+
+    with pytest.raises(DBAPIError) as caught:
+        in_a_transaction(database, write)
+    assert is_away(caught.value)
+    if not sqlite:
+        assert caught.value.connection_invalidated
+        submit()
