@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import abc
+import math
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -10,6 +12,8 @@ from pathlib import Path
 from safs.service.storage.files import Files
 from safs.service.storage.workplace import Workplace
 from safs.service.store.leases import Lease
+
+_FRESH_S = 1.0
 
 
 class Incoming(abc.ABC):
@@ -100,9 +104,14 @@ class Storage(abc.ABC):
         """
 
     def writable(self) -> bool:
-        """Return whether files can be written."""
-        try:
-            self.probe()
-        except OSError:
-            return False
-        return True
+        """Return whether files could be written, now or a moment ago: anybody may ask, and as often as they like."""
+        if time.monotonic() - self._probed > _FRESH_S:
+            try:
+                self.probe()
+                self._writable = True
+            except OSError:
+                self._writable = False
+            self._probed = time.monotonic()
+        return self._writable
+
+    _probed, _writable = -math.inf, False

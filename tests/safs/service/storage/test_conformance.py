@@ -5,6 +5,7 @@ import os
 import pytest
 
 from safs.service.ids import new_id
+from safs.service.storage import base
 from safs.service.storage.workplace import GoneError
 from safs.service.store.leases import Lease
 from tests.safs.service.storage.conftest import everything, write
@@ -179,3 +180,18 @@ def test_a_probe_leaves_nothing(storage, place):
     storage.probe()
     assert storage.writable()
     assert everything(place) == before
+
+
+def test_however_often_it_is_asked_whether_it_can_be_written_it_is_tried_once_in_a_while(storage, monkeypatch):
+    tried = []
+    probe = storage.probe
+    monkeypatch.setattr(storage, "probe", lambda: (tried.append(1), probe()))
+    assert all(storage.writable() for _ in range(100))
+    assert len(tried) == 1
+
+    def refuse():
+        raise PermissionError
+
+    monkeypatch.setattr(storage, "probe", refuse)
+    monkeypatch.setattr(base, "_FRESH_S", 0.0)
+    assert not storage.writable()
