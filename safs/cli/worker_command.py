@@ -24,6 +24,8 @@ def worker(
     """Run the studies that wait in the service, until it is interrupted; then they go on with another worker."""
     from safs.service import home as places
     from safs.service.settings import ServiceSettings
+    from safs.service.storage.belonging import check_belongs
+    from safs.service.store import studies
     from safs.service.worker.tie import when_input_ends
     from safs.service.worker.worker import Worker
 
@@ -34,6 +36,9 @@ def worker(
     database = places.open_database(chosen, folder)
     try:
         storage = places.open_storage(chosen, folder)
+        with database.reading() as connection:
+            known = studies.every_id(connection)
+        check_belongs(storage, database.service(), known, may_be_new=False)
         name = f"{socket.gethostname()}:{os.getpid()}"
         alone = threading.Event()
         if tied:

@@ -90,7 +90,7 @@ def serve(settings: ServiceSettings, folder: Path, listening: socket.socket, wor
     try:
         with database.reading() as connection:
             known, now = studies.every_id(connection), database.now(connection)
-        check_belongs(storage, database.service(), known)
+        check_belongs(storage, database.service(), known, may_be_new=True)
         storage.sweep(known, now - _STALE_S)
         app = make_app(settings, database, storage)
         config = uvicorn.Config(

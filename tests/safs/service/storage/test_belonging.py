@@ -4,13 +4,19 @@ import os
 
 import pytest
 
+from typer.testing import CliRunner
+
+from safs.cli.app import app
 from safs.service.home import open_database
 from safs.service.ids import new_id
 from safs.service.serving import serve
 from safs.service.settings import ServiceSettings
+from safs.service.states import State
 from safs.service.storage.belonging import check_belongs
 from safs.service.storage.layout import CONFIG
+from safs.service.store import studies, tokens
 from spaces.errors import SafsError
+from tests.safs.service.store.conftest import submission
 
 
 def submit(storage):
@@ -23,28 +29,48 @@ def submit(storage):
 
 def test_a_new_storage_is_its_first_services(storage, elsewhere):
     assert (storage.owner(), storage.studies()) == (None, set())
-    check_belongs(storage, "a", set())
+    check_belongs(storage, "a", set(), may_be_new=True)
     study = submit(storage)
     assert (elsewhere.owner(), elsewhere.studies()) == ("a", {study})
-    check_belongs(elsewhere, "a", set())
+    check_belongs(elsewhere, "a", set(), may_be_new=True)
     with pytest.raises(SafsError, match="keeps 1 studies of another service than the database"):
-        check_belongs(elsewhere, "b", {study})
+        check_belongs(elsewhere, "b", {study}, may_be_new=True)
     assert storage.owner() == "a"
 
 
 def test_a_storage_of_which_nobody_noted_whose_it_is(storage):
     study = submit(storage)
     with pytest.raises(SafsError, match="another service"):
-        check_belongs(storage, "a", {new_id()})
+        check_belongs(storage, "a", {new_id()}, may_be_new=True)
     assert storage.owner() is None
-    check_belongs(storage, "a", {new_id(), study})
+    check_belongs(storage, "a", {new_id(), study}, may_be_new=True)
     assert storage.owner() == "a"
 
 
 def test_a_storage_without_studies_may_change_hands(storage):
     storage.set_owner("a")
-    check_belongs(storage, "b", set())
+    check_belongs(storage, "b", set(), may_be_new=True)
     assert storage.owner() == "b"
+
+
+def test_a_worker_with_a_storage_of_its_own_refuses_and_ends_no_study(storage, place, tmp_path):
+    homes = [tmp_path / "server", tmp_path / "elsewhere"]
+    settings = ServiceSettings.from_mapping({"storage": place})
+    for home in homes:
+        home.mkdir()
+    database = open_database(settings, homes[0])
+    check_belongs(storage, database.service(), set(), may_be_new=False)
+    study = submit(storage)
+    with database.writing() as connection:
+        owner = tokens.find(connection, tokens.create(connection, "me", tokens.Scope.SUBMIT)).id
+        studies.submit(connection, owner, submission(), id=study, most_queued=None)
+    url = f"sqlite:///{homes[0] / 'safs.db'}"
+    run = CliRunner().invoke(app, ["worker", "--home", str(homes[1])], env={"SAFS_DATABASE": url})
+    assert isinstance(run.exception, SafsError)
+    assert "keeps none of the 1 studies that the database knows" in str(run.exception)
+    with database.reading() as connection:
+        assert studies.get(connection, study).state is State.QUEUED
+    database.close()
 
 
 def test_a_storage_that_is_away_is_said(storage, monkeypatch):
@@ -53,7 +79,7 @@ def test_a_storage_that_is_away_is_said(storage, monkeypatch):
 
     monkeypatch.setattr(storage, "owner", away)
     with pytest.raises(SafsError, match="The storage cannot be used: "):
-        check_belongs(storage, "a", set())
+        check_belongs(storage, "a", set(), may_be_new=True)
 
 
 def test_a_server_with_another_database_refuses_and_removes_nothing(storage, place, tmp_path):
@@ -63,7 +89,7 @@ def test_a_server_with_another_database_refuses_and_removes_nothing(storage, pla
         home.mkdir()
         open_database(settings, home).close()
     database = open_database(settings, homes[0])
-    check_belongs(storage, database.service(), set())
+    check_belongs(storage, database.service(), set(), may_be_new=True)
     database.close()
     study = submit(storage)
     if "://" not in place:
