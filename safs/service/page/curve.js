@@ -77,13 +77,12 @@ function axis(trials, height) {
   const costs = trials.filter((trial) => trial.valid).map((trial) => trial.cost);
   if (!costs.length) return null;
   let low = Math.min(...costs);
-  let high = Math.max(...costs);
+  // What diverged (1e34) must not press the others flat.
+  let high = Math.max(...costs.filter((one) => low <= 0 || one <= low * FURTHEST));
   if (low > 0 && high / low > 20) {
     low *= 0.9;
-    // What diverged (1e34) must not press the others flat.
-    high = Math.min(high, low * FURTHEST) * 1.1;
-    const scale = logarithmic(low, high, height - BOTTOM, TOP);
-    return { logarithmic: true, high, y: (value) => scale(Math.min(value, high)), marks: powers(low, high) };
+    high *= 1.1;
+    return { logarithmic: true, high, y: logarithmic(low, high, height - BOTTOM, TOP), marks: powers(low, high) };
   }
   const room = (high - low || Math.abs(high) || 1) * 0.07;
   low -= room;
@@ -111,7 +110,7 @@ function draw(trials, width, tell) {
     s("text", { class: "axis-name", x: width - RIGHT, y: HEIGHT - 3, "text-anchor": "end" }, "trial"),
     s("text", { class: "axis-name", x: 0, y: LANE - 2 }, y?.logarithmic ? "cost, log scale" : "cost"),
     pointer,
-    y && s("path", { class: "best", d: stairs(trials, x, y.y, width - RIGHT) }),
+    y && s("path", { class: "best", d: stairs(trials, x, (value) => y.y(Math.min(value, y.high)), width - RIGHT) }),
     trials.map((trial) =>
       trial.valid && trial.cost > y.high
         ? s("path", { class: trial.uniform ? "dot hollow" : "dot", d: `M${x(trial.at) - 4} ${TOP + 3}l4 -7l4 7z` })

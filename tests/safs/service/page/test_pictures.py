@@ -73,3 +73,25 @@ def test_labels_of_close_values_lie_apart(open_page, token, ended, picture, shot
     page.locator(".panel-tuning").scroll_into_view_if_needed()
     shot(page, "close-labels")
     assert page.evaluate(OVERLAPS) == 0
+
+
+def test_trials_that_diverged_or_failed_leave_room_for_the_others(open_page, token, ended, picture, shot):
+    page = open_page(token)
+    trials = [trial | {"n": n + 1} for n, trial in enumerate([*picture["stage1"], *picture["stage1"][-2:]])]
+    trials[1] |= {"cost": 1e34}
+    trials[-2] |= {"cost": 5e4, "phase": "stage1"}
+    trials[-1] |= {"cost": None, "status": "FAILED", "reason": "NOT_FINITE", "phase": "stage1"}
+    page.route("**/picture", lambda route: route.fulfill(json=picture | {"stage1": trials}))
+    page.evaluate(f"location.hash = '#/studies/{ended}'")
+    panel = page.locator(".panel-curve")
+    expect(panel.locator(".chart path.dot")).to_have_count(2)
+    expect(panel.locator(".chart path.dot.hollow")).to_have_count(1)
+    expect(panel.locator(".chart path.cross")).to_have_count(1)
+    expect(panel.locator(".chart circle.dot")).to_have_count(len(trials) - 3)
+    panel.scroll_into_view_if_needed()
+    shot(page, "off-the-scale")
+    box = panel.locator(".chart").bounding_box()
+    dots = [dot.bounding_box() for dot in panel.locator(".chart circle.dot").all()]
+    assert max(dot["y"] for dot in dots) - min(dot["y"] for dot in dots) > box["height"] / 2, "none is pressed flat"
+    triangles = [triangle.bounding_box() for triangle in panel.locator(".chart path.dot").all()]
+    assert all(triangle["y"] < min(dot["y"] for dot in dots) for triangle in triangles)
