@@ -8,20 +8,22 @@ from typing import Any
 
 from safs.comparison.significance import LEVEL, Significance, compare_finals
 
-_SETTINGS = ("iterations", "epochs", "start", "pending")
+_SETTINGS = ("iterations", "epochs", "fitness", "start", "pending")
 
 
-def agreement(result: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return whether two comparisons rank the searchers that they share alike, or None if they share fewer than two.
+def agreement(result: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Return whether two comparisons rank the searchers that they share alike.
 
     Shared are those with the same label, algorithm and options; they are ranked anew, among themselves. The verdict is
     "contradicts" if a pair differs significantly in both, but not the same way, "agrees" if a pair does in both, and
-    all of these the same way, else "cannot tell": few seeds find no difference significant.
+    all of these the same way, "cannot tell" if none does: few seeds find no difference significant. It is "not
+    comparable", and there is nothing else but the names, if they share fewer than two.
     """
     ours, theirs = _finals(result), _finals(other)
     shared = [key for key in ours if key in theirs]
     if len(shared) < 2:
-        return None
+        named = {"with": other["landscape"]["name"], "shared": [key[0] for key in shared]}
+        return {**named, "verdict": "not comparable"}
     here, there = (compare_finals({key[0]: finals[key] for key in shared}) for finals in (ours, theirs))
     certain = [pair for pair, p in there.pairs.items() if p < LEVEL]
     both = [pair for pair in certain if here.pairs[pair] < LEVEL]

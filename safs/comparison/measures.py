@@ -6,15 +6,10 @@ Curves are arrays [seeds, evaluations] of the lowest cost so far, infinity befor
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array: TypeAlias = NDArray[np.float64]
-
-RESAMPLES = 2000
-"""Bootstrap samples of the seeds."""
+from safs.comparison.bootstrap import Array, Bootstrap
 
 
 def incumbents(costs: Sequence[float | None], evaluations: int, start: Sequence[float | None] = ()) -> Array:
@@ -37,22 +32,10 @@ def mean_curve(curves: Array) -> Array:
     return np.asarray(_means(np.ones((1, len(curves))), curves)[0])
 
 
-def band(curves: Array, seed: int) -> tuple[Array, Array]:
-    """Return the 95 % bootstrap band of the mean curve (Efron 1979), which resamples the seeds.
-
-    The percentiles are expanded for the number of seeds (Hesterberg 2015); below ten it is too narrow all the same: of
-    three seeds no resampling makes a band that holds the mean more often than in three of four cases.
-    """
-    from scipy.stats import norm, t
-
-    seeds = len(curves)
-    draws = np.random.default_rng(seed).multinomial(seeds, np.full(seeds, 1 / seeds), size=RESAMPLES)
-    means = _means(draws.astype(np.float64), curves)
-    tail = norm.cdf(-np.sqrt(seeds / (seeds - 1)) * t.ppf(0.975, seeds - 1)) if seeds > 1 else 0.0
-    known = np.isfinite(means).any(axis=0)
-    limits = np.full((2, curves.shape[1]), np.nan)
-    limits[:, known] = np.nanquantile(means[:, known], [tail, 1 - tail], axis=0)
-    return limits[0], limits[1]
+def band(curves: Array, bootstrap: Bootstrap) -> tuple[Array, Array]:
+    """Return the 95 % bootstrap band of the mean curve; NaN where no seed has had a success."""
+    low, high = bootstrap.limits(_means(bootstrap.weights, curves))
+    return low, high
 
 
 def _means(weights: Array, curves: Array) -> Array:
@@ -64,13 +47,13 @@ def _means(weights: Array, curves: Array) -> Array:
 
 
 def ranks(curves: Array) -> Array:
-    """Return the mean rank of each searcher after each evaluation: [searchers, seeds, n] to [searchers, n].
+    """Return the rank of each searcher after each evaluation, with each seed: [searchers, seeds, n], as the curves.
 
     The lowest cost has rank 1; equals share the mean of their ranks.
     """
     from scipy.stats import rankdata
 
-    return np.asarray(rankdata(curves, axis=0).mean(axis=1))
+    return np.asarray(rankdata(curves, axis=0))
 
 
 def probability_of_beating(curves: Array, others: Array) -> Array:
@@ -78,9 +61,13 @@ def probability_of_beating(curves: Array, others: Array) -> Array:
 
     Every run is compared with every run, equals counting one half (Vargha & Delaney 2000, their A).
     """
-    better = (curves[:, None] < others[None]).mean(axis=(0, 1))
-    equal = (curves[:, None] == others[None]).mean(axis=(0, 1))
-    return np.asarray(better + equal / 2)
+    pairs = zip(curves.T, others.T, strict=True)
+    return np.array([duels(ours, theirs).mean() for ours, theirs in pairs])
+
+
+def duels(ours: Array, theirs: Array) -> Array:
+    """Return 1 where a run of ours is better than one of theirs, ½ where they are equal: [seeds, seeds]."""
+    return np.asarray((ours[:, None] < theirs[None]) + (ours[:, None] == theirs[None]) / 2)
 
 
 def evaluations_to_reach(curves: Array, thresholds: Array, start: Array) -> Array:

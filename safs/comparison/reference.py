@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -27,6 +27,7 @@ class _Setting(_Part):
     seeds: Annotated[list[int], Field(min_length=1)]
     iterations: _Count
     epochs: _Count
+    fitness: str
     start: str
     pending: _Count
 
@@ -45,6 +46,7 @@ class _Searcher(_Part):
 class _Comparison(_Part):
     """What `agreement` and the sentences about it read of another comparison."""
 
+    schema_: Annotated[Literal[1], Field(alias="schema")]
     landscape: _Landscape
     setting: _Setting
     searchers: Annotated[list[_Searcher], Field(min_length=1)]

@@ -43,10 +43,11 @@ def _context(result: Result, config: str, pictures: Sequence[Picture]) -> dict[s
         "friedman": friedman(result["significance"]["friedman"]),
         "tests": result["significance"]["tests"],
         "matrix": _matrix(result),
-        "too_few": too_few_seeds(result),
+        "too_few": text.too_few_seeds(result),
         "narrow": len(result["setting"]["seeds"]) < text.FEW_SEEDS,
         "agreement": _agreement(result),
         "figures": {picture.name: embedded(picture) for picture in pictures},
+        "goal": text.goal(result),
         "cost_name": COSTS[result["setting"]["fitness"]],
         "config": config,
     }
@@ -68,18 +69,21 @@ def _headline(result: Result) -> dict[str, str]:
 
 
 def _row(result: Result, each: Mapping[str, Any]) -> dict[str, Any]:
-    seeds, final = len(result["setting"]["seeds"]), each["final"]
     reference = next((other["label"] for other in result["searchers"] if other["searcher"] == REFERENCE), None)
     return {
         "label": each["label"],
         "colour": looks(result)[each["label"]].colour,
         "options": _options(each),
-        "cost": text.cost(final),
-        "known": "" if final["n"] == seeds else f"{final['n']} of {plural(seeds, 'seed')}",
+        "cost": text.cost(each["final"]),
+        "known": f"{known} seeds" if (known := text.known(result, each).strip("()")) else "",
         "rank": f"{each['rank'][-1]:.2f}",
+        "ranks": text.interval(each["rank_interval"], "{:.2f}".format),
         "beats": _beats(each) if each["label"] != reference else "reference",
-        "best_1": text.reach(each["reach"]["best_1"]),
-        "best_5": text.reach(each["reach"]["best_5"]),
+        "duels": text.interval(each["beats_random_interval"], "{:.0%}".format)
+        if reference not in (None, each["label"])
+        else "",
+        **{name: text.reach(values) for name, values in each["reach"].items()},
+        "until": {name: text.interval(values["interval"], "{:g}".format) for name, values in each["reach"].items()},
         "evaluations": f"{each['evaluations']:,}",
         "epochs": plural(each["epochs"], "epoch"),
         "shared": f"{each['shared']:,}",
@@ -127,18 +131,6 @@ def friedman(p: float | None) -> str:
     return f"Friedman's test: the searchers may all be alike (p {shown}); do not read much into single pairs."
 
 
-def too_few_seeds(result: Result) -> str:
-    """Return a warning if no difference could have been significant on so few seeds, however large, else nothing."""
-    seeds, pairs = len(result["setting"]["seeds"]), result["significance"]["pairs"]
-    smallest = 2.0 ** (1 - seeds) * len(pairs)
-    if smallest < LEVEL or not pairs or any(pair["p"] < LEVEL for pair in pairs):
-        return ""
-    return (
-        f"With {plural(seeds, 'seed')} and {plural(len(pairs), 'pair')} of searchers, no difference could be "
-        "significant, however large. That none is says nothing about the searchers; more seeds would."
-    )
-
-
 def _p_values(result: Result) -> dict[frozenset[str], float]:
     return {frozenset(pair["searchers"]): pair["p"] for pair in result["significance"]["pairs"]}
 
@@ -160,6 +152,6 @@ def _agreement(result: Result) -> dict[str, Any] | None:
         return None
     lines = [
         {"label": label, "here": f"{here:.2f}", "there": f"{there:.2f}"}
-        for label, (here, there) in sorted(values["ranks"].items(), key=lambda each: each[1][0])
+        for label, (here, there) in sorted(values.get("ranks", {}).items(), key=lambda each: each[1][0])
     ]
     return {"with": values["with"], "told": text.agreement(values), "lines": lines}

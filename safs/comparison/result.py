@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from safs.comparison import measures
+from safs.comparison.bootstrap import Array, Bootstrap
 from safs.comparison.contest import Contest, Run
-from safs.comparison.measures import Array
 from safs.comparison.significance import compare_finals
 from safs.config.compare import ContestantConfig
 from safs.config.schema import Config
@@ -46,21 +46,22 @@ def evaluate_contest(config: Config, landscape: Landscape, contest: Contest) -> 
     runs = list(contest.values())
     curves = np.stack([[_curve(run, budget) for run in each] for each in runs])
     starts = np.array([[_given(run) for run in each] for each in runs])
-    thresholds = {name: _thresholds(landscape, runs, share) for name, share in SHARES.items()}
-    mean_ranks = measures.ranks(curves)
+    known = _known(landscape, runs)
+    thresholds = {name: np.array([_best(costs, share) for costs in known]) for name, share in SHARES.items()}
+    ranks, bootstrap = measures.ranks(curves), Bootstrap(len(runs[0]), config.seed)
     reference = next((i for i, each in enumerate(config.compare.searchers) if each.searcher == REFERENCE), None)
     searchers = []
     for i, contestant in enumerate(config.compare.searchers):
-        reach = {name: _reach(curves[i], limits, starts[i]) for name, limits in thresholds.items()}
-        beats = None if reference is None else measures.probability_of_beating(curves[i], curves[reference])
+        reach = {name: _reach(curves[i], limits, starts[i], bootstrap) for name, limits in thresholds.items()}
         searchers.append(
             {
                 **_identity(contestant),
                 **_effort(config, contest, i),
                 "final": _spread(curves[i][:, -1]),
-                "curve": _curve_values(curves[i], config.seed),
-                "rank": _plain(mean_ranks[i]),
-                "beats_random": None if beats is None else _plain(beats),
+                "curve": _curve_values(curves[i], bootstrap),
+                "rank": _plain(ranks[i].mean(axis=0)),
+                "rank_interval": _plain(bootstrap.mean(ranks[i][:, -1])),
+                **_beats(curves[i], None if reference is None else curves[reference], bootstrap),
                 "reach": reach,
                 "runs": [
                     {"seed": run.seed, "incumbent": _plain(curve)}
@@ -72,7 +73,7 @@ def evaluate_contest(config: Config, landscape: Landscape, contest: Contest) -> 
     return {
         "schema": SCHEMA,
         "landscape": _describe(landscape),
-        "setting": _setting(config, landscape, runs),
+        "setting": _setting(config, landscape, runs) | {"best": _counts(known)},
         "searchers": searchers,
         "significance": compare_finals(finals).to_json(),
     }
@@ -87,28 +88,45 @@ def _given(run: Run) -> float:
     return min((step.outcome.cost for step in run.steps if step.free and step.outcome.cost is not None), default=np.inf)
 
 
-def _thresholds(landscape: Landscape, runs: Sequence[Sequence[Run]], share: float) -> Array:
-    """Return for each seed the greatest cost among the best share: of all assignments, or of those evaluated."""
+def _beats(curves: Array, others: Array | None, bootstrap: Bootstrap) -> dict[str, Any]:
+    if others is None:
+        return {"beats_random": None, "beats_random_interval": None}
+    last = measures.duels(curves[:, -1], others[:, -1])
+    return {
+        "beats_random": _plain(measures.probability_of_beating(curves, others)),
+        "beats_random_interval": _plain(bootstrap.pairs(last)),
+    }
+
+
+def _known(landscape: Landscape, runs: Sequence[Sequence[Run]]) -> list[Sequence[float]]:
+    """Return for each seed the costs of all assignments, or of those evaluated; infinity where one failed."""
     seeds = range(len(runs[0]))
     if landscape.costs is not None:
-        return np.full(len(seeds), _best(landscape.costs, share))
-    found = []
-    for seed in seeds:
-        steps = {step.assignment: step.outcome.cost for each in runs for step in each[seed].steps}
-        found.append(_best([np.inf if cost is None else cost for cost in steps.values()], share))
-    return np.array(found)
+        return [landscape.costs for _ in seeds]
+    found = [{step.assignment: step.outcome.cost for each in runs for step in each[seed].steps} for seed in seeds]
+    return [[np.inf if cost is None else cost for cost in costs.values()] for costs in found]
 
 
 def _best(costs: Sequence[float], share: float) -> float:
-    """Return the greatest cost among the best share of some, at least one; minus infinity if that one failed."""
-    cost = sorted(costs)[max(1, int(share * len(costs))) - 1]
+    """Return the greatest cost among the best share of some; minus infinity if that one failed."""
+    cost = sorted(costs)[_count(costs, share) - 1]
     return cost if np.isfinite(cost) else -np.inf
 
 
-def _reach(curves: Array, thresholds: Array, start: Array) -> dict[str, Any]:
+def _count(costs: Sequence[float], share: float) -> int:
+    return max(1, int(share * len(costs)))
+
+
+def _counts(known: Sequence[Sequence[float]]) -> dict[str, int]:
+    """Return how many assignments are among the best share, with the seed that has most of them."""
+    return {name: max(_count(costs, share) for costs in known) for name, share in SHARES.items()}
+
+
+def _reach(curves: Array, thresholds: Array, start: Array, bootstrap: Bootstrap) -> dict[str, Any]:
     counts = measures.evaluations_to_reach(curves, thresholds, start)
     return {
         "median": _finite(float(np.median(counts))),
+        "interval": _plain(bootstrap.median(counts)),
         "reached": float(np.isfinite(counts).mean()),
         "by_seed": _plain(counts),
     }
@@ -137,9 +155,9 @@ def _effort(config: Config, contest: Contest, number: int) -> dict[str, Any]:
     }
 
 
-def _curve_values(curves: Array, seed: int) -> dict[str, Any]:
+def _curve_values(curves: Array, bootstrap: Bootstrap) -> dict[str, Any]:
     mean = measures.mean_curve(curves)
-    low, high = measures.band(curves, seed)
+    low, high = measures.band(curves, bootstrap)
     return {
         "mean": _plain(mean),
         "low": _plain(low),
@@ -188,7 +206,7 @@ def _setting(config: Config, landscape: Landscape, runs: Sequence[Sequence[Run]]
     }
 
 
-def _plain(values: Array) -> list[float | None]:
+def _plain(values: Iterable[float]) -> list[float | None]:
     return [_finite(float(value)) for value in values]
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from safs.comparison.significance import LEVEL
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 FEW_SEEDS = 10
 """Below which a bootstrap band is too narrow."""
+_WIDE = 20
+"""Up to so many characters of a label stand on one line."""
+_LARGE = 1e5
 
 
 def summary_table(result: Mapping[str, Any]) -> Table:
@@ -22,16 +26,18 @@ def summary_table(result: Mapping[str, Any]) -> Table:
     from rich.table import Table
 
     explained = (
-        "> rs: probability of a better end than random search; to best: median evaluations (seeds that got there)"
+        "> rs: probability of a better end than random search; to best: median evaluations (seeds that got there) to "
+        f"{goal(result)}"
     )
     table = Table(caption=f"after {setting(result)}\n{explained}", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("Searcher", overflow="fold")
-    for title in ("Cost", "Rank", "> rs", "To best 1 %", "To best 5 %", "Failed"):
+    table.add_column("Searcher", overflow="fold", min_width=min(_WIDE, max(map(len, _labels(result)))))
+    for title in ("Cost", "Rank", "> rs", "To best 1 %", "To best 5 %"):
         table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("Failed", justify="right", overflow="fold")
     for each in ranked(result):
         table.add_row(
             escape(each["label"]),
-            cost(each["final"]),
+            " ".join(part for part in (cost(each["final"]), known(result, each)) if part),
             f"{each['rank'][-1]:.2f}",
             NONE if each["beats_random"] is None else f"{100 * each['beats_random'][-1]:.0f} %",
             *(reach(each["reach"][name]) for name in ("best_1", "best_5")),
@@ -42,13 +48,46 @@ def summary_table(result: Mapping[str, Any]) -> Table:
 
 def summary_lines(result: Mapping[str, Any]) -> list[str]:
     """Return what may be concluded, a sentence a line."""
-    lines = [conclusion(result), mode(result), charged(result)]
-    return lines + ([agreement(result["agreement"])] if result.get("agreement") else [])
+    lines = [conclusion(result), too_few_seeds(result), mode(result), charged(result)]
+    return [line for line in lines if line] + ([agreement(result["agreement"])] if result.get("agreement") else [])
 
 
 def ranked(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the searchers, the best mean rank at the end of the budget first."""
     return sorted(result["searchers"], key=lambda each: each["rank"][-1])
+
+
+def goal(result: Mapping[str, Any]) -> str:
+    """Return what the best 1 % and 5 % are of; of few assignments they are one and the same."""
+    values = result["setting"]
+    if values["best"]["best_5"] == 1:
+        return f"the best one of {values['best_of']}, as 5 % of so few are no more"
+    single = ", of which 1 % is one" if values["best"]["best_1"] == 1 else ""
+    return f"the best 1 % or 5 % of {values['best_of']}{single}"
+
+
+def known(result: Mapping[str, Any], each: Mapping[str, Any]) -> str:
+    """Return of how many seeds a mean cost is, if not of all: in the others every evaluation failed."""
+    seeds, succeeded = len(result["setting"]["seeds"]), each["final"]["n"]
+    return "" if succeeded in (0, seeds) else f"({succeeded} of {seeds})"
+
+
+def too_few_seeds(result: Mapping[str, Any]) -> str:
+    """Return a warning if no difference could have been significant on so few seeds, however large, else nothing."""
+    seeds, pairs = len(result["setting"]["seeds"]), result["significance"]["pairs"]
+    if not pairs or 2.0 ** (1 - seeds) * len(pairs) < LEVEL or any(pair["p"] < LEVEL for pair in pairs):
+        return ""
+    least = next(n for n in itertools.count(seeds) if 2.0 ** (1 - n) * len(pairs) < LEVEL)
+    return (
+        f"With {plural(seeds, 'seed')} and {plural(len(pairs), 'pair')} of searchers, no difference could be "
+        f"significant, however large: that none is says nothing about the searchers. It takes {least} seeds."
+    )
+
+
+def interval(limits: Sequence[float | None], shown: Callable[[float], str]) -> str:
+    """Return for example "2.11 to 2.59", with "never" for an evaluation that never comes."""
+    low, high = ("never" if limit is None else shown(limit) for limit in limits)
+    return low if low == high else f"{low} to {high}"
 
 
 def setting(result: Mapping[str, Any]) -> str:
@@ -119,6 +158,9 @@ def certainly_worse(result: Mapping[str, Any]) -> tuple[list[str], list[str], li
 
 def agreement(values: Mapping[str, Any]) -> str:
     """Return whether another comparison ranks the searchers alike."""
+    if values["verdict"] == "not comparable":
+        shared = f"they share {values['shared'][0]} alone" if values["shared"] else "they share no searcher"
+        return f"Cannot be held against {values['with']}: {shared} (of the same label and options), and it takes two."
     here, there = (plural(seeds, "seed") for seeds in values["seeds"])
     tau = NONE if values["tau"] is None else f"{values['tau']:.2f}".replace("-", "−")
     other = f"{values['with']} ({there}; {here} here)"
@@ -144,7 +186,7 @@ def cost(final: Mapping[str, Any]) -> str:
     """Return for example "1.2340 ± 0.0210", without ± for a single seed."""
     if final["mean"] is None:
         return "all failed"
-    return f"{final['mean']:.4f} ± {final['std']:.4f}" if final["n"] > 1 else f"{final['mean']:.4f}"
+    return f"{_short(final['mean'])} ± {_short(final['std'])}" if final["n"] > 1 else _short(final["mean"])
 
 
 def reach(values: Mapping[str, Any]) -> str:
@@ -156,3 +198,12 @@ def reach(values: Mapping[str, Any]) -> str:
 def failures(counts: Mapping[str, int]) -> str:
     """Return for example "3 NAN", or a dash."""
     return ", ".join(f"{number} {reason}" for reason, number in counts.items()) or NONE
+
+
+def _short(value: float) -> str:
+    """Return four decimals, or three digits of what diverged."""
+    return f"{value:.4f}" if abs(value) < _LARGE else f"{value:.2e}"
+
+
+def _labels(result: Mapping[str, Any]) -> list[str]:
+    return [each["label"] for each in result["searchers"]]

@@ -13,8 +13,9 @@ import pytest
 from safs.comparison import figures
 from safs.comparison.compare import compare_on_table
 from safs.comparison.page import write_page
-from safs.comparison.render import friedman, p_value, partial_means, too_few_seeds
+from safs.comparison.render import friedman, p_value, partial_means
 from safs.comparison.table import Table
+from safs.comparison.text import too_few_seeds
 from safs.config.schema import Config
 from safs.observer import Silent
 from safs.outcome import Reason

@@ -7,8 +7,16 @@ import pytest
 from safs.comparison.reference import read_comparison
 
 REFERENCE = {
+    "schema": 1,
     "landscape": {"name": "t"},
-    "setting": {"seeds": [0], "iterations": 2, "epochs": 1, "start": "random", "pending": 1},
+    "setting": {
+        "seeds": [0],
+        "iterations": 2,
+        "epochs": 1,
+        "fitness": "train_loss",
+        "start": "random",
+        "pending": 1,
+    },
     "searchers": [
         {"label": name, "searcher": name, "options": {}, "runs": [{"incumbent": [None, 2.0]}]}
         for name in ("lahc", "rs")
@@ -36,6 +44,8 @@ def changed(path, value):
         "[" * 10**5,
         "9" * 5000,
         *(changed([key], {}) for key in REFERENCE),
+        changed(["schema"], 2),
+        changed(["setting", "fitness"], 1),
         changed(["landscape", "name"], 3),
         changed(["landscape", "name"], "\ud800"),
         changed(["setting", "seeds"], 3),

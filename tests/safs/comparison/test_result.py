@@ -1,13 +1,16 @@
 """What a contest comes to where it is hard: failures, exhausted spaces, one searcher, and agreement."""
 
+import io
 import math
 
+import numpy as np
 import pytest
+from rich.console import Console
 
 from safs.comparison.agreement import agreement
 from safs.comparison.contest import Run
 from safs.comparison.result import Landscape, evaluate_contest
-from safs.comparison.text import conclusion, failures, summary_lines
+from safs.comparison.text import conclusion, failures, summary_lines, summary_table
 from safs.config.schema import Config
 from safs.outcome import Reason, Status, TrialOutcome
 from safs.search import Evaluation
@@ -59,8 +62,58 @@ def test_failures_are_counted_by_reason_and_shown(evaluated):
 def test_everything_failing_is_a_result_too(evaluated):
     result = evaluated({"lahc": [[None] * 3], "rs": [[None] * 3]})
     for each in result["searchers"]:
-        assert each["reach"]["best_1"] == {"median": None, "reached": 0.0, "by_seed": [None]}
+        never = {"median": None, "interval": [None, None], "reached": 0.0, "by_seed": [None]}
+        assert each["reach"]["best_1"] == never
     assert summary_lines(result)
+
+
+def shown(result):
+    """Return the table of the terminal as text of one line."""
+    console = Console(width=200, file=io.StringIO())
+    console.print(summary_table(result))
+    return " ".join(console.file.getvalue().split())
+
+
+def test_a_mean_that_leaves_seeds_out_says_so(evaluated):
+    result = evaluated({"lahc": [[None] * 3, [1.0], [2.0]], "rs": [[1.0], [1.0], [1.0]]})
+    assert "lahc 1.5000 ± 0.7071 (2 of 3)" in shown(result)
+    assert shown(result).count(" of 3)") == 1
+
+
+def test_the_best_of_few_assignments_is_called_what_it_is(evaluated):
+    live = evaluated({"lahc": [[3.0, 2.0, 1.0]], "rs": [[2.5, 1.0]]})
+    assert live["setting"]["best"] == {"best_1": 1, "best_5": 1}
+    assert "the best one of the assignments evaluated with that seed, as 5 % of so few are no more" in shown(live)
+    table = evaluated({"lahc": [[1.0]]}, costs=[float(n) for n in range(1, 61)])
+    assert table["setting"]["best"] == {"best_1": 1, "best_5": 3}
+    assert "the best 1 % or 5 % of all assignments, of which 1 % is one" in shown(table)
+
+
+def test_what_diverged_takes_no_more_room_than_others(evaluated):
+    result = evaluated({"lahc": [[1e30], [3e30]], "rs": [[1.0], [1.0]]})
+    assert "lahc 2.00e+30 ± 1.41e+30" in shown(result)
+
+
+def test_it_is_said_how_many_seeds_it_takes(evaluated):
+    runs = {name: [[1.0]] * 3 for name in ("lahc", "sa", "rs", "ga")}
+    (warning,) = [line for line in summary_lines(evaluated(runs)) if "says nothing about the searchers" in line]
+    assert warning.startswith("With 3 seeds and 6 pairs of searchers")
+    assert warning.endswith("It takes 8 seeds.")
+    result = evaluated({name: [[n + 1.0]] * 8 for n, name in enumerate(runs)}, iterations=1)
+    assert min(pair["p"] for pair in result["significance"]["pairs"]) < 0.05
+
+
+def test_intervals_hold_what_they_are_of(evaluated):
+    often = [[float(cost)] for cost in np.random.default_rng(0).normal(10.0, 1.0, 40)]
+    rarely = [[float(cost)] for cost in np.random.default_rng(1).normal(10.5, 1.0, 40)]
+    lahc, rs = evaluated({"lahc": often, "rs": rarely}, iterations=1)["searchers"]
+    for value, (low, high) in (
+        (lahc["rank"][-1], lahc["rank_interval"]),
+        (lahc["beats_random"][-1], lahc["beats_random_interval"]),
+    ):
+        assert low < value < high
+    assert lahc["rank_interval"][0] + rs["rank_interval"][1] == pytest.approx(3.0)
+    assert rs["beats_random_interval"] == [0.5, 0.5]
 
 
 def test_the_budget_left_by_an_exhausted_space_keeps_the_last_incumbent(evaluated):
@@ -135,7 +188,17 @@ def test_agreement_is_of_the_same_searchers_ranked_among_themselves(evaluated):
     found = agreement(evaluated(runs, iterations=1), clearly("lahc", "rs", evaluated))
     assert found["ranks"] == {"lahc": [1.0, 1.0], "rs": [2.0, 2.0]}
     assert found["settings"] == {}
-    assert agreement(evaluated({"lahc": [[1.0]]}), evaluated({"sa": [[1.0]], "rs": [[1.0]]})) is None
+
+
+@pytest.mark.parametrize(
+    ("theirs", "told"), [({"sa": [[1.0]], "rs": [[1.0]]}, "no searcher"), ({"lahc": [[1.0]]}, "lahc alone")]
+)
+def test_comparisons_that_share_no_two_searchers_cannot_be_held_against_each_other(theirs, told, evaluated):
+    ours = evaluated({"lahc": [[1.0]], "ga": [[1.0]]})
+    found = agreement(ours, evaluated(theirs))
+    assert found["verdict"] == "not comparable"
+    said = summary_lines(ours | {"agreement": found})[-1]
+    assert said.startswith(f"Cannot be held against made up: they share {told} ")
 
 
 def test_other_options_are_another_searcher_and_other_settings_are_told(evaluated):
@@ -145,4 +208,4 @@ def test_other_options_are_another_searcher_and_other_settings_are_told(evaluate
     assert found["settings"] == {"iterations": [1, 7]}
     assert "The settings differ (here and there): iterations 1 and 7." in summary_lines(ours | {"agreement": found})[-1]
     theirs["searchers"][0]["options"] = {"history": 50}
-    assert agreement(ours, theirs) is None
+    assert agreement(ours, theirs)["verdict"] == "not comparable"

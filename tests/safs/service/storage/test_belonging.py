@@ -3,7 +3,6 @@
 import os
 
 import pytest
-
 from typer.testing import CliRunner
 
 from safs.cli.app import app
