@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from spaces.errors import SafsError
+from spaces.errors import SafsError, shown
 
 HomeOption = Annotated[
     Path | None, typer.Option("--home", metavar="DIR", help="Where the service keeps its things [$SAFS_HOME].")
@@ -32,22 +32,18 @@ def serve(
     from safs.cli.interrupts import raising
     from safs.client.token import StoredToken, store_token
     from safs.service.home import home as home_folder
-    from safs.service.home import open_database
-    from safs.service.serving import first_token
+    from safs.service.home import opened_database
+    from safs.service.serving import first_token, prepared_storage
     from safs.service.serving import serve as run
     from safs.service.settings import ServiceSettings
 
     read = ServiceSettings.read(settings)
     folder = home_folder(home)
     stored: list[StoredToken] = []
-    listening = _listen(host, port)
-    with listening:
+    with _listen(host, port) as listening, opened_database(read, folder) as database:
         port = listening.getsockname()[1]
-        database = open_database(read, folder)
-        try:
-            token = first_token(database, host, lambda new: stored.append(store_token(new, port)))
-        finally:
-            database.close()
+        storage = prepared_storage(read, folder, database)
+        token = first_token(database, host, lambda new: stored.append(store_token(new, port)))
         for file, earlier in stored:
             if earlier is not None:
                 typer.echo(f"{file} held the token of another service; it is now in {earlier}.", err=True)
@@ -58,7 +54,7 @@ def serve(
             ["--settings", str(settings)] if settings is not None else []
         )
         with raising():
-            run(read, folder, listening, None if no_worker else worker)
+            run(read, database, storage, listening, None if no_worker else worker)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -69,6 +65,8 @@ def _listen(host: str, port: int) -> socket.socket:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(address)
             listening.listen(_BACKLOG)  # at once: until then somebody else could take the port, too
+        except UnicodeError:
+            raise SafsError(f"--host must be an address or the name of a machine, but is {shown(host)}.") from None
         except OSError as error:
             raise SafsError(f"Nothing can listen at {host}:{port} ({error.strerror}); take another --port.") from error
         stack.pop_all()

@@ -13,6 +13,8 @@ import typer
 from safs.cli.options import Output, OutputOption, SettingsOption
 from safs.cli.remote_options import DEFAULT_SERVER, InsecureOption, ServerOption, TokenFileOption, connect
 
+_LONGEST_NAME = 100
+
 
 def submit(
     config: Annotated[Path, typer.Option("--config", metavar="CONFIG", help="The YAML file of the study.")],
@@ -43,7 +45,7 @@ def submit(
     form = read_form(config, settings or (), checkpoint, mask)
     with connect(server, token_file, insecure) as client:
         study = client.submit(
-            form.config, checkpoint=form.checkpoint, mask=form.mask, name=name or config.stem, priority=priority
+            form.config, checkpoint=form.checkpoint, mask=form.mask, name=name or _name(config), priority=priority
         )
         if study.message is not None:
             typer.echo(study.message, err=True)
@@ -53,6 +55,11 @@ def submit(
             return
         typer.echo(f"Submitted as {study.id}.", err=True)
         watch_to_its_end(client, study, output)
+
+
+def _name(config: Path) -> str:
+    """Return what a study is called after its file: without what a file may be called and a study may not."""
+    return "".join(letter if letter.isprintable() and letter != "\\" else "?" for letter in config.stem)[:_LONGEST_NAME]
 
 
 @dataclass(frozen=True)
@@ -75,15 +82,16 @@ def read_form(config: Path, settings: Sequence[str], checkpoint: Path | None, ma
     """
     import yaml
 
-    from safs.config.yaml_input import lay_over, named, read_yaml
+    from safs.config.yaml_input import lay_over, named, parse_mapping, read_text
     from spaces.errors import SafsError
 
-    values = read_yaml(config)
+    text = read_text(config)
+    values = parse_mapping(text, config)
     for setting in settings:
         lay_over(values, setting)
     model = named(values.get("model"))
     if not isinstance(model, dict):
-        return Form(config.read_text(encoding="utf-8"), checkpoint, mask)
+        return Form(text, checkpoint, mask)
     files = {"checkpoint": checkpoint, "mask": mask}
     for key, given in files.items():
         path = model.get(key)
@@ -91,8 +99,6 @@ def read_form(config: Path, settings: Sequence[str], checkpoint: Path | None, ma
             raise SafsError(f"model.{key} must be the path of a file, but is {path!r}.")
         files[key] = given or (Path(path) if path else None)
     sent = {key: value for key, value in model.items() if key not in files}
-    if sent == model and not settings:
-        text = config.read_text(encoding="utf-8")
-    else:
+    if sent != model or settings:
         text = yaml.safe_dump({**values, "model": sent}, sort_keys=False, allow_unicode=True)
     return Form(text, files["checkpoint"], files["mask"])

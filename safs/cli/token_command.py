@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -93,14 +92,9 @@ def list_tokens(
     Console().print(table)
 
 
-@contextmanager
-def _database(home: Path | None, settings: Path | None) -> Iterator[Database]:
+def _database(home: Path | None, settings: Path | None) -> AbstractContextManager[Database]:
     from safs.service.home import home as home_folder
-    from safs.service.home import open_database
+    from safs.service.home import opened_database
     from safs.service.settings import ServiceSettings
 
-    database = open_database(ServiceSettings.read(settings), home_folder(home))
-    try:
-        yield database
-    finally:
-        database.close()
+    return opened_database(ServiceSettings.read(settings), home_folder(home))

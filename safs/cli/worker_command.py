@@ -33,8 +33,7 @@ def worker(
     if concurrency is not None:
         chosen = chosen.model_copy(update={"concurrency": concurrency})
     folder = places.home(home)
-    database = places.open_database(chosen, folder)
-    try:
+    with places.opened_database(chosen, folder) as database:
         storage = places.open_storage(chosen, folder)
         with database.reading() as connection:
             known = studies.every_id(connection)
@@ -46,8 +45,6 @@ def worker(
         with noting() as interrupted:
             _say(f"{name} waits for studies, up to {chosen.concurrency} at a time")
             Worker(database, storage, chosen, name, _say).run(lambda: interrupted() or alone.is_set())
-    finally:
-        database.close()
     raise typer.Exit(INTERRUPTED)
 
 

@@ -19,6 +19,7 @@ from spaces.errors import SafsError, shown
 T = TypeVar("T")
 
 _STUDY_ID = re.compile(r"[0-9a-f]{24}")
+_EVENT_ID = re.compile(r"[0-9]{1,19}")
 _TRIAL_ID = re.compile(r"[0-9a-f]{16}")
 _PAGE = 200
 _POLL = 1.0
@@ -127,6 +128,8 @@ class Client:
         Args:
             after: the id of the last event that is known, or None for all from the beginning.
         """
+        if after is not None and not _EVENT_ID.fullmatch(after):
+            raise SafsError(f"An event's id is a number, but got {shown(after)}.")
         return follow_events(self._connection, f"{_path(study)}/events", lambda: self.study(study), after)
 
     def log(self, study: str, offset: int = 0) -> LogPart:

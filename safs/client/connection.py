@@ -14,8 +14,9 @@ import httpx2
 from safs.client.address import check_confidential, read_address
 from safs.client.errors import ServiceError, Unreachable
 from safs.client.patience import Patience
+from safs.client.token import checked
 from safs.version import __version__
-from spaces.errors import SafsError
+from spaces.errors import SafsError, shown
 
 T = TypeVar("T")
 
@@ -39,6 +40,7 @@ class Connection:
     ) -> None:
         address = read_address(server)
         if token is not None:
+            token = checked(token, "The token" if origin is None else f"The token {origin}")
             check_confidential(address, insecure)
         try:
             httpx2.URL(address.url)
@@ -105,8 +107,11 @@ class Connection:
                     response.read()
                     raise self._error(response)
                 yield response
-        except httpx2.LocalProtocolError:
+        except httpx2.LocalProtocolError:  # headers are checked before: it is a length that is not as announced
             raise SafsError("A file has changed while it was sent; submit it again.") from None
+        except UnicodeEncodeError as error:
+            what = shown(error.object[error.start : error.end])
+            raise SafsError(f"The request holds {what}, a character that no text holds.") from None
         except httpx2.TimeoutException:
             raise Unreachable(self.server, "it does not answer in time") from None
         except httpx2.HTTPError as error:

@@ -86,14 +86,14 @@ def find_token(address: Address, file: Path | None) -> FoundToken:
     if file is not None:
         return FoundToken(_read(file), f"in {file}")
     if token := os.environ.get("SAFS_TOKEN"):
-        return FoundToken(_checked(token, "SAFS_TOKEN"), "in $SAFS_TOKEN")
+        return FoundToken(checked(token, "SAFS_TOKEN"), "in $SAFS_TOKEN")
     default = default_token_file()
     for stored in (_token_file(address.port), default):
         if address.loopback and stored.exists():
             return FoundToken(_read_private(stored), f"in {stored}")
-    where = f", or put it into {default}" if address.loopback else ""
+    where = f", give --token-file, or put it into {default}" if address.loopback else " or give --token-file"
     raise SafsError(
-        f"There is no token for {address.url}; set SAFS_TOKEN, give --token-file{where}. "
+        f"There is no token for {address.url}; set SAFS_TOKEN{where}. "
         "`safs serve` prints one at its first start, `safs token create` makes more."
     )
 
@@ -116,10 +116,11 @@ def _read(file: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
         raise SafsError(f"The token file {file} cannot be read: {why}.") from None
-    return _checked(text, str(file))
+    return checked(text, str(file))
 
 
-def _checked(text: str, where: str) -> str:
+def checked(text: str, where: str) -> str:
+    """Return the token in a text that comes from somewhere; SafsError if it holds anything else."""
     token = text.strip()
     if not _TOKEN.fullmatch(token):
         raise SafsError(f"{where} must hold a token and nothing else, such as safs_..., but holds something else.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,11 +14,12 @@ import httpx2
 
 from safs.client.connection import Connection
 from safs.client.records import Study
-from spaces.errors import SafsError
+from spaces.errors import SafsError, shown
 
 _TIMEOUT = httpx2.Timeout(600.0, connect=10.0)
 """The server may take minutes to say what it thinks of a checkpoint."""
 
+_KEY = re.compile(r"[ -~]{1,200}")
 _Part = tuple[str, tuple[str | None, bytes | BinaryIO]]
 
 
@@ -28,8 +30,10 @@ def upload(connection: Connection, fields: Sequence[tuple[str, str]], files: dic
         fields, files: the parts of the form.
         key: the Idempotency-Key, or None for a new one.
     """
+    if key is not None and not _KEY.fullmatch(key):
+        raise SafsError(f"An Idempotency-Key is 1 to 200 printable characters of ASCII, but got {shown(key)}.")
     headers = {"Idempotency-Key": key or secrets.token_hex(16)}
-    texts: list[_Part] = [(name, (None, text.encode())) for name, text in fields]
+    texts: list[_Part] = [(name, (None, _encoded(name, text))) for name, text in fields]
     with _opened(files) as parts:
         if files:
             _check_limits(connection, files)
@@ -38,6 +42,13 @@ def upload(connection: Connection, fields: Sequence[tuple[str, str]], files: dic
             lambda: connection.send("POST", "/v1/studies", files=[*texts, *parts], headers=headers, timeout=_TIMEOUT)
         )
     return connection.json(response, Study.from_json)
+
+
+def _encoded(name: str, text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise SafsError(f"The {name} holds {shown(text[error.start])}, a character that no text holds.") from None
 
 
 @contextmanager

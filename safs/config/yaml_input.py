@@ -10,6 +10,8 @@ import yaml
 from spaces.errors import SafsError
 
 _DEEPEST = 50
+_MOST_MERGED = 10_000
+_MERGE = "tag:yaml.org,2002:merge"
 
 
 def named(value: Any) -> Any:
@@ -17,14 +19,23 @@ def named(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Return the mapping in a YAML file; SafsError if there is none."""
+def read_text(path: Path) -> str:
+    """Return the text of a YAML file; SafsError if there is none."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise SafsError(f"There is no config at {path}.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise SafsError(f"The config {path} cannot be read: {error}.") from None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file; SafsError if there is none."""
+    return parse_mapping(read_text(path), path)
+
+
+def parse_mapping(text: str, path: Path) -> dict[str, Any]:
+    """Return the mapping in the text of a YAML file; SafsError if there is none."""
     values = parse_yaml(text, f"The config {path}")
     if not isinstance(values, dict):
         raise SafsError(
@@ -34,11 +45,28 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice in a mapping, of which YAML's own loader silently takes the last, and depths."""
+    """Refuses a key that stands twice in a mapping, of which YAML's own loader silently takes the last, and depths.
+
+    Also merge keys (`<<`) that bring in too much: mappings merged from lists of merged mappings grow exponentially.
+    """
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
         self._depth = 0
+        self._merged = 0
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        for key, value in node.value:
+            if key.tag != _MERGE:
+                continue
+            for part in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                if isinstance(part, yaml.MappingNode) and part is not node:
+                    self.flatten_mapping(part)
+                    self._merged += len(part.value)
+                if self._merged > _MOST_MERGED:
+                    problem = f"`<<` brings in more than {_MOST_MERGED:,} keys"
+                    raise yaml.MarkedYAMLError(None, None, problem, key.start_mark)
+        super().flatten_mapping(node)
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self._depth == _DEEPEST:

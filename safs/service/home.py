@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from safs.service.settings import ServiceSettings
 from safs.service.storage import opening
 from safs.service.storage.base import Storage
-from safs.service.store.database import Database
+from safs.service.store.database import Database, unusable_said
 from spaces.errors import SafsError
 
 VARIABLE = "SAFS_HOME"
@@ -24,13 +26,21 @@ def home(folder: Path | None) -> Path:
     return path
 
 
-def open_database(settings: ServiceSettings, folder: Path) -> Database:
-    """Return the database that the settings name, else that of the home, with this version's tables."""
-    database = (
-        Database(settings.database.get_secret_value()) if settings.database is not None else Database.in_folder(folder)
-    )
-    database.migrate()
-    return database
+@contextmanager
+def opened_database(settings: ServiceSettings, folder: Path) -> Iterator[Database]:
+    """Give the database that the settings name, else that of the home, with this version's tables; close it after use.
+
+    Raises:
+        SafsError: if it cannot be used, also later.
+    """
+    url = settings.database
+    database = Database(url.get_secret_value()) if url is not None else Database.in_folder(folder)
+    try:
+        database.migrate()
+        with unusable_said():
+            yield database
+    finally:
+        database.close()
 
 
 def open_storage(settings: ServiceSettings, folder: Path) -> Storage:

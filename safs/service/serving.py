@@ -22,8 +22,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from safs.service.api.app import make_app
 from safs.service.api.feed import Feed
-from safs.service.home import open_database, open_storage
+from safs.service.guarded import GuardedProtocol
+from safs.service.home import open_storage
 from safs.service.settings import ServiceSettings
+from safs.service.storage.base import Storage
 from safs.service.storage.belonging import check_belongs
 from safs.service.store import leases, studies, tokens
 from safs.service.store.database import Database
@@ -60,7 +62,7 @@ def first_token(database: Database, host: str, keep: Callable[[str], object]) ->
         if not is_loopback(host):
             raise SafsError(
                 f"There is no token yet, and --host {host} can be reached from elsewhere; make one first: "
-                "safs token create NAME --scope admin"
+                "safs token create NAME --scope admin (with the same --home and --settings)"
             )
         names = {token.name for token in tokens.every(connection)}
         name = next(name for name in _names() if name not in names)
@@ -77,31 +79,50 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def serve(settings: ServiceSettings, folder: Path, listening: socket.socket, worker: Sequence[str] | None) -> None:
+def prepared_storage(settings: ServiceSettings, folder: Path, database: Database) -> Storage:
+    """Return the storage of a service that is to begin, without what killed processes left there.
+
+    Raises:
+        SafsError: if it cannot be used, or is another service's.
+    """
+    storage = open_storage(settings, folder)
+    with database.reading() as connection:
+        known, now = studies.every_id(connection), database.now(connection)
+    check_belongs(storage, database.service(), known, may_be_new=True)
+    storage.sweep(known, now - _STALE_S)
+    return storage
+
+
+def serve(
+    settings: ServiceSettings,
+    database: Database,
+    storage: Storage,
+    listening: socket.socket,
+    worker: Sequence[str] | None,
+) -> None:
     """Serve until SIGINT or SIGTERM.
 
     Args:
         settings: of the service.
-        folder: its home.
+        database: its database.
+        storage: as `prepared_storage` returned it.
         listening: the socket.
         worker: the arguments of `safs` that start a worker, or None for no worker.
     """
-    database, storage = open_database(settings, folder), open_storage(settings, folder)
-    try:
-        with database.reading() as connection:
-            known, now = studies.every_id(connection), database.now(connection)
-        check_belongs(storage, database.service(), known, may_be_new=True)
-        storage.sweep(known, now - _STALE_S)
-        app = make_app(settings, database, storage)
-        config = uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=5
-        )
-        gc.collect()
-        gc.freeze()  # modules stay: looking through them all again and again would hold up answers
-        with _taking_back(database), _kept_running(worker):
-            _Server(config, app.state.service.feed).run(sockets=[listening])
-    finally:
-        database.close()
+    app = make_app(settings, database, storage)
+    config = uvicorn.Config(
+        app,
+        http=GuardedProtocol,
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )
+    gc.collect()
+    gc.freeze()  # modules stay: looking through them all again and again would hold up answers
+    with _taking_back(database), _kept_running(worker):
+        _Server(config, app.state.service.feed).run(sockets=[listening])
 
 
 class _Server(uvicorn.Server):

@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-import psutil
 from pydantic import Field, SecretStr
 
 from safs.config.section import Section
 from safs.config.yaml_input import read_yaml
+from safs.service.machine import memory
 from spaces.errors import SafsError
 
 _Bytes = Annotated[int, Field(ge=1)]
@@ -25,18 +25,19 @@ class Limits(Section):
         queued: how many studies of a token may wait.
         study_seconds: how long a study may run without a pause; None for as long as it takes.
         study_memory: bytes that a study's processes on the worker's machine may use together, by default 80 % of what
-            that machine has; None for no limit.
+            that machine (or container) has; None for no limit.
         study_disk: bytes that a study's files may take.
-        admission_seconds, admission_memory: the same for the check of what was submitted.
+        admission_seconds, admission_memory: the same for the check of what was submitted, of which two may run beside
+            the server; by default a quarter of the server's memory each.
     """
 
     upload_bytes: _Bytes = 2 * 2**30
     queued: Annotated[int, Field(ge=0)] = 100
     study_seconds: _Seconds | None = 7 * 86_400.0
-    study_memory: _Bytes | None = Field(default_factory=lambda: psutil.virtual_memory().total * 4 // 5)
+    study_memory: _Bytes | None = Field(default_factory=lambda: memory() * 4 // 5)
     study_disk: _Bytes = 20 * 2**30
     admission_seconds: _Seconds = 120.0
-    admission_memory: _Bytes = 16 * 2**30
+    admission_memory: _Bytes = Field(default_factory=lambda: memory() // 4)
 
 
 class ServiceSettings(Section):

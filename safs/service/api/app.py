@@ -22,6 +22,7 @@ from safs.service.api import files as study_files
 from safs.service.api.context import Service
 from safs.service.api.counting import Counting
 from safs.service.api.feed import Feed
+from safs.service.api.under_way import UnderWay
 from safs.service.settings import ServiceSettings
 from safs.service.storage.base import Storage
 from safs.service.store.database import Database
@@ -42,7 +43,7 @@ def make_app(settings: ServiceSettings, database: Database, storage: Storage) ->
         storage: of the studies' files.
     """
     feed, requests = Feed(database), CollectorRegistry()
-    service = Service(settings, database, storage, Admission(settings.limits), feed, requests)
+    service = Service(settings, database, storage, Admission(settings.limits), feed, requests, UnderWay())
     # FastAPI's pages of documentation fetch their scripts from elsewhere.
     app = FastAPI(
         title="SAFS", version=__version__, description=_ABOUT, lifespan=_beside(feed), docs_url=None, redoc_url=None

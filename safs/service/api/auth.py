@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
 from safs.service.api.context import Service, Serving
-from safs.service.api.problems import Problem
+from safs.service.api.problems import CHALLENGE, Problem
 from safs.service.store import tokens
 from safs.service.store.tokens import Scope, Token
 from spaces.errors import shown
@@ -23,8 +23,7 @@ async def _token(request: Request, service: Serving, _: Annotated[object, Depend
     good = kind.lower() == "bearer" and 0 < len(secret) <= _LONGEST
     found = await to_thread.run_sync(_find, service, secret) if good else None
     if found is None:
-        challenge = {"WWW-Authenticate": 'Bearer realm="safs"'}
-        raise Problem(401, "A token is needed that is good here: Authorization: Bearer safs_...", headers=challenge)
+        raise Problem(401, "A token is needed that is good here: Authorization: Bearer safs_...", headers=CHALLENGE)
     return found
 
 

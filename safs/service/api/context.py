@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from safs.service.admission import Admission
 from safs.service.api.feed import Feed
+from safs.service.api.under_way import UnderWay
 from safs.service.settings import ServiceSettings
 from safs.service.storage.base import Storage
 from safs.service.store.database import Database
@@ -25,6 +26,7 @@ class Service:
     admission: Admission
     feed: Feed
     requests: CollectorRegistry
+    under_way: UnderWay
 
 
 async def _service(request: Request) -> Service:

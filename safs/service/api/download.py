@@ -49,6 +49,11 @@ def download(file: File, name: str, wanted: str | None, only_if: str | None) -> 
     return StreamingResponse(_begun(file.chunks(start, end)), status, headers, "application/octet-stream")
 
 
+def is_known(file: File, tags: str) -> bool:
+    """Return whether a header If-None-Match names the file as it is; whether a tag is weak is no matter there."""
+    return tags.strip() == "*" or file.etag in (tag.strip().removeprefix("W/") for tag in tags.split(","))
+
+
 def _range(wanted: str) -> tuple[str, str] | None:
     """Return the first and the last byte that a header asks for, each perhaps "", or None if it is none."""
     found = _RANGE.fullmatch(wanted)

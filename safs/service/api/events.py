@@ -47,7 +47,7 @@ async def follow(
     service: Serving,
     token: Reader,
     after: Annotated[int, Query(ge=0, le=2**62)] = 0,
-    last_event_id: Annotated[int | None, Header(ge=0, le=2**62)] = None,
+    last_event_id: Annotated[str, Header(pattern="^[0-9]{0,18}$")] = "",
 ) -> StreamingResponse:
     """Follow a study: `state` and `trial` events, numbered; `progress` and `log`, which are not stored.
 
@@ -55,7 +55,7 @@ async def follow(
     """
     await asyncio.to_thread(find, service, token, id)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    stream = _stream(service, token, id, last_event_id if last_event_id is not None else after)
+    stream = _stream(service, token, id, int(last_event_id) if last_event_id else after)
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
 

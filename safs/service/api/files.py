@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Response
 
 from safs.service.api.auth import Reader, only_known
 from safs.service.api.context import Serving
-from safs.service.api.download import download
+from safs.service.api.download import download, is_known
 from safs.service.api.problems import Problem, documented
 from safs.service.api.schemas import ArtifactsAnswer, iso
 from safs.service.api.studies import StudyId, find
@@ -56,7 +55,7 @@ def artifact(
     found = service.storage.files(id, study.files).artifact(path)
     if found is None:
         raise Problem(404, "There is no such artifact.")
-    if if_none_match is not None and found.etag in re.split(r"\s*,\s*", if_none_match):
+    if if_none_match is not None and is_known(found, if_none_match):
         return Response(status_code=304, headers={"ETag": found.etag})
     return download(found, path.rpartition("/")[2], range, if_range)
 

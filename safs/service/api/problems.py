@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 from http import HTTPStatus
@@ -14,10 +15,11 @@ from sqlalchemy.exc import DataError, InternalError, OperationalError, TimeoutEr
 from starlette.exceptions import HTTPException
 
 from safs.service.fields import FieldError
-from safs.service.store.studies import LimitError, OtherRequestError
-from spaces.errors import SafsError
+from safs.service.store.studies import LimitError, OtherRequestError, RevokedError
+from spaces.errors import SafsError, brief
 
 _log = logging.getLogger(__name__)
+CHALLENGE = {"WWW-Authenticate": 'Bearer realm="safs"'}
 
 
 class Problem(Exception):
@@ -97,6 +99,8 @@ def handle_problems(app: FastAPI) -> None:
             return answer(429, str(error), headers={"Retry-After": "60"})
         if isinstance(error, OtherRequestError):
             return answer(409, str(error))
+        if isinstance(error, RevokedError):
+            return answer(401, str(error), headers=CHALLENGE)
         return answer(400, str(error), field=error.field if isinstance(error, FieldError) else None)
 
     @app.exception_handler(DataError)
@@ -112,12 +116,14 @@ def handle_problems(app: FastAPI) -> None:
     @app.exception_handler(OperationalError)
     @app.exception_handler(TimeoutError)
     async def _away(request: Request, error: Exception) -> ProblemResponse:
-        _log.error("The database does not answer: %s", type(error).__name__)
+        _log.error("The database does not answer: %s", brief(getattr(error, "orig", None) or error))
         return answer(503, "The database does not answer; try again.", headers={"Retry-After": "5"})
 
     @app.exception_handler(OSError)
     async def _no_storage(request: Request, error: OSError) -> ProblemResponse:
-        _log.error("The storage cannot be used: %s", type(error).__name__)
+        _log.error("The storage cannot be used: %s", error.strerror or brief(error))
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return answer(507, "The service's storage is full; tell whoever runs it.")
         return answer(503, "The storage cannot be used now; try again.", headers={"Retry-After": "5"})
 
     @app.exception_handler(Exception)

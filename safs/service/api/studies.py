@@ -50,7 +50,7 @@ _FORM = {
     "/studies",
     status_code=201,
     response_model=StudyAnswer,
-    responses=documented(400, 401, 403, 409, 413, 415, 422, 429, 503)
+    responses=documented(400, 401, 403, 408, 409, 413, 415, 422, 429, 503, 507)
     | {200: {"model": StudyAnswer, "description": "It was submitted before, with the same key."}},
     openapi_extra={"requestBody": {"required": True, "content": _FORM}},
 )

@@ -42,7 +42,10 @@ async def accept(request: Request, service: Service, token: Token, key: str | No
     """
     study_id = new_id()
     allowed = allowance(token, service.settings.limits)
-    with service.storage.incoming(study_id) as incoming:
+    with (
+        service.under_way.one_more(token.id, key, allowed.queued),
+        service.storage.incoming(study_id) as incoming,
+    ):
         inputs = incoming.folder / INPUT
         inputs.mkdir()
         await asyncio.to_thread(_check_room, service, token, allowed, key)

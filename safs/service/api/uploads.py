@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 TEXTS = {"config": 65_536, "name": 400, "priority": 20}
 """The parts that are read into memory, and how many bytes each may have."""
 FILES = ("checkpoint", "mask")
+STALLED_S = 60.0
+"""After so long without a piece an upload is given up."""
 _MOST_HEADER = 8_192
 _OVERHEAD = 1_000_000
 """Bytes that a form may have beside its parts."""
@@ -54,7 +56,8 @@ async def receive(request: Request, folder: Path, most_bytes: int) -> Form:
         most_bytes: how large each file may be.
 
     Raises:
-        Problem: 400 for a damaged or unknown part, 413 for one that is too large, 415 for another kind of body.
+        Problem: 400 for a damaged or unknown part, 408 if nothing comes any more, 413 for one that is too large, 415
+            for another kind of body.
     """
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind != b"multipart/form-data" or not options.get(b"boundary"):
@@ -82,11 +85,19 @@ async def receive(request: Request, folder: Path, most_bytes: int) -> Form:
 
 
 async def _chunks(request: Request) -> AsyncIterator[bytes]:
-    try:
-        async for chunk in request.stream():
-            yield chunk
-    except ClientDisconnect:
-        raise Problem(400, "The upload was cut off.") from None
+    pieces = aiter(request.stream())
+    while True:
+        try:
+            async with asyncio.timeout(STALLED_S):
+                piece = await anext(pieces)
+        except StopAsyncIteration:
+            return
+        except ClientDisconnect:
+            raise Problem(400, "The upload was cut off.") from None
+        except TimeoutError:
+            late = f"Nothing of the upload has come for {STALLED_S:g} seconds; send it again."
+            raise Problem(408, late, headers={"Connection": "close"}) from None
+        yield piece
 
 
 class _Reader:

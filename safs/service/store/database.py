@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url, text
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    SQLAlchemyError,
+)
 
 from spaces.errors import SafsError, brief
 
@@ -25,7 +32,7 @@ class Database:
     """A connection pool.
 
     Args:
-        url: of SQLAlchemy: sqlite:////absolute/path or postgresql+psycopg://user:password@host/name.
+        url: SQLAlchemy's, such as sqlite:////absolute/path or postgresql+psycopg://user:password@host/name.
 
     Attributes:
         engine: SQLAlchemy's.
@@ -34,7 +41,7 @@ class Database:
         SafsError: if the URL is none, or its database is of another kind.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str | URL) -> None:
         try:
             parsed = make_url(url)
         except ArgumentError:
@@ -56,8 +63,11 @@ class Database:
 
     @classmethod
     def in_folder(cls, folder: Path) -> Database:
-        """Return the SQLite database of a folder."""
-        return cls(f"sqlite:///{folder.resolve() / 'safs.db'}")
+        """Return the SQLite database of a folder, whose file only its owner may read."""
+        file = folder.resolve() / "safs.db"
+        with suppress(OSError):  # SQLite itself says what is wrong
+            file.touch(mode=0o600)
+        return cls(URL.create("sqlite", database=str(file)))
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -104,7 +114,7 @@ class Database:
         except CommandError as error:
             raise SafsError(f"The database is of another version of safs: {brief(error)}") from error
         except (SQLAlchemyError, sqlite3.Error) as error:
-            raise SafsError(f"The database cannot be used: {brief(getattr(error, 'orig', None) or error)}") from error
+            raise _unusable(error) from error
 
     def service(self) -> str:
         """Return the id of the service whose database it is."""
@@ -126,6 +136,21 @@ class Database:
 
 
 _MIGRATION = 0x5AF5_0001
+
+
+@contextmanager
+def unusable_said() -> Iterator[None]:
+    """Raise a SafsError instead of errors of a database that is away, full or damaged; any other is a fault of ours."""
+    try:
+        yield
+    except DBAPIError as error:
+        if not isinstance(error, OperationalError | InterfaceError) and type(error) is not DatabaseError:
+            raise
+        raise _unusable(error) from error
+
+
+def _unusable(error: Exception) -> SafsError:
+    return SafsError(f"The database cannot be used: {brief(getattr(error, 'orig', None) or error)}")
 
 
 def _leave_servers_that_are_gone(engine: Engine) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from safs.service.states import ENDED, Reason, State, check_transition
@@ -22,6 +22,10 @@ class LimitError(SafsError):
 
 class OtherRequestError(SafsError):
     """An idempotency key that was used for another request."""
+
+
+class RevokedError(SafsError):
+    """A token that was revoked after it was looked at."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +100,10 @@ def submit(connection: Connection, token_id: int, submission: Submission, *, id:
     Raises:
         LimitError: if too many wait.
         OtherRequestError: if the key was used for something else.
+        RevokedError: if the token was revoked while it sent this.
     """
-    _own_limit(connection, token_id)
+    if _token(connection, token_id).revoked is not None:
+        raise RevokedError("This token was revoked.")
     earlier = known(connection, token_id, submission.idempotency_key, submission.request)
     if earlier is not None:
         return earlier
@@ -268,7 +274,7 @@ def resume(connection: Connection, study: Study, *, most_queued: int | None = No
     now = get(connection, study.id, for_update=True)
     if now is None or now.state not in (State.FAILED, State.CANCELED):
         return False
-    own = _own_limit(connection, now.token_id)
+    own = _token(connection, now.token_id).most_queued
     check_queue(connection, now.token_id, most_queued if own is None else own)
     return transition(
         connection, now.id, now.state, State.QUEUED, ended=None, attempts=0, fruitless=0, cancelling=False
@@ -323,13 +329,13 @@ def set_files(connection: Connection, id: str, files: str) -> None:
     connection.execute(update(StudyRow).where(StudyRow.id == id).values(files=files))
 
 
-def _own_limit(connection: Connection, token_id: int) -> int | None:
-    """Return how many studies of a token may wait, if it has a limit of its own.
+def _token(connection: Connection, token_id: int) -> Row[int | None, float | None]:
+    """Return how many studies of a token may wait, if it has a limit of its own, and when it was revoked.
 
     Whoever asks takes turns with others of the token, so that its limit holds, and one key makes one study.
     """
-    query = select(TokenRow.most_queued).where(TokenRow.id == token_id).with_for_update()
-    return connection.execute(query).scalar_one_or_none()
+    query = select(TokenRow.most_queued, TokenRow.revoked).where(TokenRow.id == token_id).with_for_update()
+    return connection.execute(query).one()
 
 
 def _tell(connection: Connection, id: str, state: State, reason: str | None, message: str | None) -> None:

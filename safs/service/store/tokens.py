@@ -18,6 +18,7 @@ from spaces.errors import SafsError, shown
 PREFIX = "safs_"
 """With which every token begins, so that those who scan logs and repositories for secrets recognise it."""
 _LONGEST_NAME = 100
+_MOST_QUEUED, _MOST_BYTES, _MOST_GPUS = 10**9, 2**62, 10**6
 _ALL = select(
     TokenRow.id,
     TokenRow.name,
@@ -78,6 +79,13 @@ def create(
     """
     if not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable():
         raise SafsError(f"A token's name must be 1 to {_LONGEST_NAME} printable characters, but is {shown(name)}.")
+    for what, limit, most in (
+        ("waiting studies", most_queued, _MOST_QUEUED),
+        ("bytes of an upload", most_bytes, _MOST_BYTES),
+        ("GPUs", most_gpus, _MOST_GPUS),
+    ):
+        if limit is not None and not 0 <= limit <= most:
+            raise SafsError(f"A token's limit of {what} must be 0 to {most:,}, but is {limit}.")
     secret = PREFIX + secrets.token_urlsafe(32)
     values = {"most_queued": most_queued, "most_bytes": most_bytes, "most_gpus": most_gpus}
     try:

@@ -105,6 +105,6 @@ def _environment() -> dict[str, str]:
     environment = without_secrets()
     environment["PYTHONIOENCODING"] = "utf-8"
     environment["PYTHONPATH"] = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
-    if VARIABLE in environment:
+    if environment.get(VARIABLE):
         environment[VARIABLE] = str(Path(environment[VARIABLE]).absolute())
     return environment

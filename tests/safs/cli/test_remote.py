@@ -86,7 +86,7 @@ def test_a_token_that_is_refused_is_named_by_where_it_comes_from(stub, refused, 
 def serve(call_safs, monkeypatch, tmp_path):
     """Returns what starts a service of a home at a port, and ends it as soon as it would serve."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setattr("safs.service.serving.serve", lambda settings, folder, listening, worker: None)
+    monkeypatch.setattr("safs.service.serving.serve", lambda settings, database, storage, listening, worker: None)
     return lambda home, port: call_safs("serve", "--home", tmp_path / home, "--port", port)
 
 

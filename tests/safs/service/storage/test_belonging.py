@@ -6,9 +6,9 @@ import pytest
 from typer.testing import CliRunner
 
 from safs.cli.app import app
-from safs.service.home import open_database
+from safs.service.home import opened_database
 from safs.service.ids import new_id
-from safs.service.serving import serve
+from safs.service.serving import prepared_storage
 from safs.service.settings import ServiceSettings
 from safs.service.states import State
 from safs.service.storage.belonging import check_belongs
@@ -57,19 +57,18 @@ def test_a_worker_with_a_storage_of_its_own_refuses_and_ends_no_study(storage, p
     settings = ServiceSettings.from_mapping({"storage": place})
     for home in homes:
         home.mkdir()
-    database = open_database(settings, homes[0])
-    check_belongs(storage, database.service(), set(), may_be_new=False)
-    study = submit(storage)
-    with database.writing() as connection:
-        owner = tokens.find(connection, tokens.create(connection, "me", tokens.Scope.SUBMIT)).id
-        studies.submit(connection, owner, submission(), id=study, most_queued=None)
+    with opened_database(settings, homes[0]) as database:
+        check_belongs(storage, database.service(), set(), may_be_new=False)
+        study = submit(storage)
+        with database.writing() as connection:
+            owner = tokens.find(connection, tokens.create(connection, "me", tokens.Scope.SUBMIT)).id
+            studies.submit(connection, owner, submission(), id=study, most_queued=None)
     url = f"sqlite:///{homes[0] / 'safs.db'}"
     run = CliRunner().invoke(app, ["worker", "--home", str(homes[1])], env={"SAFS_DATABASE": url})
     assert isinstance(run.exception, SafsError)
     assert "keeps none of the 1 studies that the database knows" in str(run.exception)
-    with database.reading() as connection:
+    with opened_database(settings, homes[0]) as database, database.reading() as connection:
         assert studies.get(connection, study).state is State.QUEUED
-    database.close()
 
 
 def test_a_storage_that_is_away_is_said(storage, monkeypatch):
@@ -82,17 +81,17 @@ def test_a_storage_that_is_away_is_said(storage, monkeypatch):
 
 
 def test_a_server_with_another_database_refuses_and_removes_nothing(storage, place, tmp_path):
-    homes = [tmp_path / "first", tmp_path / "second"]
     settings = ServiceSettings.from_mapping({"storage": place})
-    for home in homes:
-        home.mkdir()
-        open_database(settings, home).close()
-    database = open_database(settings, homes[0])
-    check_belongs(storage, database.service(), set(), may_be_new=True)
-    database.close()
+    for home in ("first", "second"):
+        (tmp_path / home).mkdir()
+    with opened_database(settings, tmp_path / "first") as database:
+        prepared_storage(settings, tmp_path / "first", database)
     study = submit(storage)
     if "://" not in place:
         os.utime(tmp_path / "studies" / study, (0, 0))  # old enough to be swept
-    with pytest.raises(SafsError, match="another service"):
-        serve(settings, homes[1], None, None)
+    with (
+        opened_database(settings, tmp_path / "second") as database,
+        pytest.raises(SafsError, match="another service"),
+    ):
+        prepared_storage(settings, tmp_path / "second", database)
     assert storage.studies() == {study}
