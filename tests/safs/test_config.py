@@ -26,6 +26,14 @@ from spaces.errors import SafsError
 ROOT = Path(__file__).parents[2]
 
 
+def merging(levels, times):
+    """Return a config in which each mapping merges many of the one before."""
+    lines = ["a0: &a0 {k0: 1}"]
+    for level in range(1, levels):
+        lines.append(f"a{level}: &a{level} {{k{level}: 1, <<: [{', '.join([f'*a{level - 1}'] * times)}]}}")
+    return "\n".join(lines)
+
+
 @pytest.fixture
 def read(tmp_path, tiny_values):
     """Returns the config that a text, or the small study's values with these changes, gives."""
@@ -309,6 +317,8 @@ def test_a_network_trained_here_must_be_pruned_here(missing, tiny_values):
         ("model: {name: lenet5, 'name': vgg}", "the key 'name' stands there twice"),
         ("model: " + "[" * 30_000, "nested more than 50 deep"),
         ("{a: " * 10_000, "nested more than 50 deep"),
+        (merging(levels=9, times=10), "`<<` brings in more than 10,000 keys.*line 5"),
+        (merging(levels=3, times=8000), "`<<` brings in more than 10,000 keys.*line 3"),
     ],
 )
 def test_what_is_no_config_is_refused_in_one_line(text, message, read):

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -192,6 +193,38 @@ def test_what_cannot_be_submitted_is_one_line(stub, config, refused, tmp_path):
     stub.on("/studies", problem(422, "stage1.iteration: unknown key."), method="POST")
     config.write_text("stage1: {iteration: 3}\n")
     assert refused("submit", "--config", config) == "Error: stage1.iteration: unknown key.\n"
+
+
+def test_a_config_is_read_once(stub, config, call_safs):
+    os.mkfifo(config)
+    writer = threading.Thread(target=lambda: config.write_text("model: lenet5\n"))
+    writer.start()
+    assert call_safs("submit", "--config", config)[0] == 0
+    writer.join()
+    assert sent(stub)["config"] == "model: lenet5\n"
+
+
+def test_a_study_is_called_after_its_file_as_far_as_that_can_be(stub, config, call_safs):
+    odd = config.with_name("a\udcff\\" + "b" * 120 + ".yaml")
+    odd.write_text("model: lenet5\n")
+    assert call_safs("submit", "--config", odd)[0] == 0
+    assert sent(stub)["name"] == ("a??" + "b" * 120)[:100]
+
+
+# token
+
+
+def test_limits_of_tokens_are_numbers_that_fit(tmp_path, refused):
+    for option, value in (("--queued", "9" * 23), ("--upload-bytes", "9" * 23), ("--gpus", "inf")):
+        error = refused("token", "create", "x", option, value, "--home", tmp_path)
+        assert "A token's limit of" in error
+    (tmp_path / "safs.db").write_bytes(b"no database" * 1000)
+    assert "The database cannot be used" in refused("token", "list", "--home", tmp_path)
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 100, "\udcff"])
+def test_what_is_no_name_of_a_machine_is_nothing_to_listen_at(host, tmp_path, refused):
+    assert "--host must be an address" in refused("serve", "--host", host, "--home", tmp_path)
 
 
 # list and status

@@ -146,3 +146,22 @@ def test_studies_are_read_page_by_page(stub, client):
     first, second = stub.requests
     assert first.query == [("state", "QUEUED"), ("state", "RUNNING"), ("name", "f&r"), ("limit", "200")]
     assert second.query == [*first.query, ("after", ID)]
+
+
+@pytest.mark.parametrize("token", ["", "a\nb", "ü", "two words"])
+def test_what_is_no_token_is_refused_before_it_is_sent_and_not_shown(stub, token):
+    with pytest.raises(SafsError, match="The token must hold a token and nothing else") as caught:
+        Client(stub.url, token)
+    assert "words" not in str(caught.value)
+    assert stub.requests == []
+
+
+def test_half_a_character_is_one_sentence(client):
+    with pytest.raises(SafsError, match=r"The request holds '\\ud800', a character that no text holds"):
+        list(client.studies(name="a\ud800"))
+
+
+@pytest.mark.parametrize("after", ["1\n2", "x", "-1", ""])
+def test_what_is_no_number_of_an_event_is_refused(client, after):
+    with pytest.raises(SafsError, match="An event's id is a number"):
+        client.events(ID, after)

@@ -99,3 +99,17 @@ def test_an_upload_is_not_held_in_memory(stub, client, tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 4 << 20
+
+
+@pytest.mark.parametrize("key", ["", "a\nb", "ü", "x" * 201])
+def test_a_key_that_no_header_holds_is_refused(stub, client, key):
+    with pytest.raises(SafsError, match="An Idempotency-Key is 1 to 200 printable characters"):
+        client.submit("model: lenet5", key=key)
+    assert stub.requests == []
+
+
+@pytest.mark.parametrize(("part", "text"), [("config", "a\udcff"), ("name", "\ud800")])
+def test_half_a_character_in_a_text_is_refused(stub, client, part, text):
+    with pytest.raises(SafsError, match=rf"The {part} holds '\\ud\w+', a character that no text holds"):
+        client.submit(**({"config": "model: lenet5"} | {part: text}))
+    assert stub.requests == []

@@ -1,11 +1,14 @@
-"""The GPUs that a study may take: those of its token."""
+"""What a study may ask for: GPUs of its token, folders of the service, memory of the machine."""
 
+import psutil
 import pytest
 
 from safs.config.schema import Config
-from safs.service import policy
+from safs.service import machine, policy
 from safs.service.fields import FieldError
-from tests.safs.conftest import TINY
+from safs.service.policy import admitted
+from safs.service.settings import Limits, ServiceSettings
+from tests.safs.conftest import TINY, merged
 
 SAME = {}
 
@@ -51,3 +54,27 @@ def test_a_study_takes_no_more_gpus_than_its_token_may_have(resources, share, ch
     capped = policy.within_share(config(**resources), share)
     assert capped == config(**resources | changed)
     assert policy.gpus(capped) == pytest.approx(gpus)
+
+
+@pytest.mark.parametrize("usual", ["", None])
+def test_no_usual_data_folder_allows_no_folder(usual, monkeypatch, tmp_path):
+    monkeypatch.chdir("/")
+    monkeypatch.delenv("SAFS_DATA_ROOT", raising=False)
+    if usual is not None:
+        monkeypatch.setenv("SAFS_DATA_ROOT", usual)
+    values = merged(TINY, {"data": {"name": "mnist", "root": str(tmp_path)}})
+    with pytest.raises(FieldError, match="must lie in a data folder"):
+        admitted(values, {}, ServiceSettings())
+    monkeypatch.setenv("SAFS_DATA_ROOT", str(tmp_path))
+    assert admitted(values, {}, ServiceSettings()).data.root == tmp_path
+
+
+def test_what_a_check_and_a_study_may_take_goes_by_the_container(monkeypatch, tmp_path):
+    whole = Limits()
+    (tmp_path / "memory.max").write_text("max\n")
+    monkeypatch.setattr(machine, "_LIMITS", (tmp_path / "memory.max", tmp_path / "none"))
+    assert machine.memory() == psutil.virtual_memory().total
+    (tmp_path / "memory.max").write_text("1000000\n")
+    small = Limits()
+    assert (small.study_memory, small.admission_memory) == (800_000, 250_000)
+    assert whole.study_memory > small.study_memory

@@ -1,16 +1,19 @@
 """The database: made, migrated, away; its transactions."""
 
+import stat
 import threading
 import time
 
 import pytest
-from sqlalchemy import update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import insert, text, update
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from safs.service.home import opened_database
+from safs.service.settings import ServiceSettings
 from safs.service.states import State, StateError
-from safs.service.store import studies
+from safs.service.store import studies, tokens
 from safs.service.store.database import Database
-from safs.service.store.tables import StudyRow
+from safs.service.store.tables import StudyRow, TokenRow
 from safs.service.worker.patience import is_away
 from spaces.errors import SafsError
 from tests.safs.service.store.conftest import in_a_transaction, read
@@ -83,3 +86,43 @@ def test_a_database_that_only_reads_is_away_and_asked_by_a_new_connection(databa
     if not sqlite:
         assert caught.value.connection_invalidated
         submit()
+
+
+@pytest.mark.parametrize("name", ["q?x=1", "a%20b", "a b#c", "q&mode=memory"])
+def test_a_database_lies_in_its_folder_whatever_that_is_called_and_is_its_owners_alone(name, tmp_path):
+    folder = tmp_path / name
+    folder.mkdir(mode=0o755)
+    database = Database.in_folder(folder)
+    database.migrate()
+    with database.writing() as connection:
+        tokens.create(connection, "a", tokens.Scope.READ)
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+    database.close()
+    assert modes == {"safs.db": 0o600, "safs.db-shm": 0o600, "safs.db-wal": 0o600}
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_what_a_damaged_or_full_database_says_is_a_sentence_and_a_fault_of_ours_is_none(tmp_path):
+    with opened_database(ServiceSettings(), tmp_path) as database, database.writing() as connection:
+        tokens.create(connection, "a", tokens.Scope.READ)
+
+    def fill():
+        with opened_database(ServiceSettings(), tmp_path) as database, database.writing() as connection:
+            connection.exec_driver_sql("PRAGMA max_page_count=1")
+            connection.execute(text("CREATE TABLE large (x)"))
+            connection.execute(text("INSERT INTO large VALUES (randomblob(10000000))"))
+
+    with pytest.raises(SafsError, match="The database cannot be used: database or disk is full"):
+        fill()
+    with (
+        pytest.raises(IntegrityError),
+        opened_database(ServiceSettings(), tmp_path) as database,
+        database.writing() as connection,
+    ):
+        connection.execute(insert(TokenRow).values(id=1, name="b"))
+    (tmp_path / "safs.db").write_bytes(b"SQLite format 3\0" + b"x" * 100_000)
+    with (
+        pytest.raises(SafsError, match="The database cannot be used"),
+        opened_database(ServiceSettings(), tmp_path),
+    ):
+        pass

@@ -1,5 +1,7 @@
 """Tokens: made, found, revoked, and stored nowhere."""
 
+import math
+
 import pytest
 
 from safs.service.store import tokens
@@ -34,3 +36,16 @@ def test_a_secret_is_stored_nowhere(tmp_path):
         secret = tokens.create(connection, "a", Scope.READ)
     database.close()
     assert not [path for path in tmp_path.iterdir() if secret.encode() in path.read_bytes()]
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [{"most_queued": 10**23}, {"most_queued": -1}, {"most_bytes": 2**63}]
+    + [{"most_gpus": gpus} for gpus in (math.inf, math.nan, -1.0)],
+    ids=str,
+)
+def test_limits_that_are_none_are_refused(database, limits):
+    with pytest.raises(SafsError, match=r"A token's limit of .* must be 0 to "), database.writing() as connection:
+        tokens.create(connection, "a", Scope.READ, **limits)
+    with database.reading() as connection:
+        assert tokens.every(connection) == []
