@@ -99,6 +99,12 @@ def _check_inputs(journal: Journal, inputs: Mapping[str, Any]) -> bool:
     recorded = next((record for record in journal.records if record["kind"] == "inputs"), None)
     if recorded is None:
         return False
+    if recorded.get("purpose") == inputs.get("purpose") and ("table" in recorded) != ("table" in inputs):
+        does, remedy = ("replays a table", "give") if "table" in recorded else ("trains", "give its config, not")
+        raise SafsError(
+            f"The run directory holds a comparison that {does}; "
+            f"{remedy} --table, or start anew in another run directory."
+        )
     for name, value in inputs.items():
         if recorded.get(name) != value:
             raise SafsError(

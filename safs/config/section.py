@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
@@ -24,6 +25,17 @@ class ConfigError(SafsError):
     def __init__(self, sentence: str, key: str) -> None:
         super().__init__(sentence)
         self.key = key
+
+
+@contextmanager
+def concerning(key: str) -> Iterator[None]:
+    """Say of errors that name no key themselves which one they are about."""
+    try:
+        yield
+    except SafsError as error:
+        if type(error) is not SafsError:
+            raise
+        raise ConfigError(str(error), key) from error
 
 
 class Section(BaseModel):

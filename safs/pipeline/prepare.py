@@ -12,6 +12,7 @@ from torch.nn.parameter import UninitializedParameter
 
 from safs.checkpoints import Loaded
 from safs.config.schema import Config
+from safs.config.section import concerning
 from safs.data.splits import folds
 from safs.device import pick_device
 from safs.engines.base import Engine
@@ -53,20 +54,25 @@ def untrained(config: Config) -> Problem:
         SafsError: if the network has no activation site, has weights that cannot be trained as they are, or does not
             return one logit per class, or if there are too few examples for the folds.
     """
-    device = pick_device(config.resources.own_device)
-    check_test(config.data)
-    data = load_train(config.data, device)
-    model = make_plain(make_model(config.model.name, config.model.kwargs, seed=config.seed)).to(device)
-    sites = find_sites(model, data.shape)
-    if not len(sites):
-        raise SafsError(f"{config.model.name} has no activation site, so there is nothing to search.")
-    _check_weights(model, config.model.name)
-    if config.prune is not None and not prunable_weights(model):
-        raise SafsError(f"{config.model.name} has no linear or convolution layer, so there is nothing to prune.")
-    check_pruning(config)
-    folds(data.labels, config.stage2.folds, config.seed)
-    problem = Problem(model=model, mask={}, sites=sites, data=data, threads=config.resources.threads)
-    problem.check_logits(config.model.name)
+    with concerning("resources.device"):
+        device = pick_device(config.resources.own_device)
+    with concerning("data"):
+        check_test(config.data)
+        data = load_train(config.data, device)
+    with concerning("model"):
+        model = make_plain(make_model(config.model.name, config.model.kwargs, seed=config.seed)).to(device)
+        sites = find_sites(model, data.shape)
+        if not len(sites):
+            raise SafsError(f"{config.model.name} has no activation site, so there is nothing to search.")
+        _check_weights(model, config.model.name)
+        if config.prune is not None and not prunable_weights(model):
+            raise SafsError(f"{config.model.name} has no linear or convolution layer, so there is nothing to prune.")
+        problem = Problem(model=model, mask={}, sites=sites, data=data, threads=config.resources.threads)
+        problem.check_logits(config.model.name)
+    with concerning("prune"):
+        check_pruning(config)
+    with concerning("stage2.folds"):
+        folds(data.labels, config.stage2.folds, config.seed)
     return problem
 
 

@@ -22,7 +22,7 @@ class Limits(Section):
 
     Attributes:
         upload_bytes: of a checkpoint, and of a mask.
-        queued: how many studies of a token may wait.
+        queued: how many studies of a token may wait, and how many of its uploads be under way.
         study_seconds: how long a study may run without a pause; None for as long as it takes.
         study_memory: bytes that a study's processes on the worker's machine may use together, by default 80 % of what
             that machine (or container) has; None for no limit.

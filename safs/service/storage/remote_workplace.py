@@ -62,20 +62,12 @@ class RemoteWorkplace(Workplace):
     def carry(self) -> Carried | None:
         """Write what is new as objects, and then the snapshot that names them."""
         self._check()
-        self._bucket.remove(self._garbage.taken(self._now()))
-        captured = capture(self.folder, self._aside, self._offset)
-        if captured is None:
-            return None
-        seen, new = captured
-        self._number += 1
-        for path, file in new.items():
-            self._known[path] = (seen[path], self._put(path, file, seen[path]))
-        self._known = {path: self._known[path] for path in seen}
-        snapshot = self._now()
-        if self._carried is None or snapshot != self._snapshot:
-            self._carried = self._name(snapshot)
-        shutil.rmtree(self._aside, ignore_errors=True)
-        return self._carried
+        try:
+            return self._carry()
+        finally:
+            shutil.rmtree(self._aside, ignore_errors=True)
+            if self._closed.is_set():  # in the middle of it, which may have made folders anew
+                self.close()
 
     def confirm(self, carried: Carried) -> None:
         """Note that the database knows of that."""
@@ -88,6 +80,21 @@ class RemoteWorkplace(Workplace):
             shutil.rmtree(folder, ignore_errors=True)
         with suppress(OSError):  # another lease's may be there
             self.folder.parent.rmdir()
+
+    def _carry(self) -> Carried | None:
+        self._bucket.remove(self._garbage.taken(self._now()))
+        captured = capture(self.folder, self._aside, self._offset)
+        if captured is None:
+            return None
+        seen, new = captured
+        self._number += 1
+        for path, file in new.items():
+            self._known[path] = (seen[path], self._put(path, file, seen[path]))
+        self._known = {path: self._known[path] for path in seen}
+        snapshot = self._now()
+        if self._carried is None or snapshot != self._snapshot:
+            self._carried = self._name(snapshot)
+        return self._carried
 
     def _now(self) -> Snapshot:
         """Return what the bucket holds of all files, each as it was written last."""

@@ -59,7 +59,7 @@ class Carrying:
     def step(self) -> None:
         """Note what has arrived, and take what is new if it is time."""
         if self._errand is None:
-            if self.is_open and self._patience.is_due:
+            if self.is_open and not self.is_complete and self._patience.is_due:
                 self._is_last = self._is_over
                 self._errand = Errand(self._workplace.carry)
         elif self._errand.is_done:

@@ -106,6 +106,23 @@ def test_a_refused_resume_rewrites_nothing(base, table_file, tmp_path, refused, 
     assert snapshot(folder) == before
 
 
+def test_a_replay_does_not_go_on_as_a_training(base, refused, snapshot):
+    folder, _ = base
+    before = snapshot(folder)
+    error = refused("compare", folder / "config.yaml", "--run-dir", folder, "--resume")
+    assert "holds a comparison that replays a table; give --table, or start anew" in error
+    assert snapshot(folder) == before
+
+
+def test_a_training_does_not_go_on_as_a_replay(live, table_file, refused, snapshot):
+    """Of the same config."""
+    before = snapshot(live)
+    same = ["--set", "stage1.start=random", "--set", "stage1.iterations=5"]
+    error = refused("compare", "--table", table_file, *same, "--run-dir", live, "--resume")
+    assert "holds a comparison that trains; give its config, not --table, or start anew" in error
+    assert snapshot(live) == before
+
+
 @pytest.mark.parametrize("text", ["a: [", "- 1\n", "", "\x00"])
 def test_a_damaged_config_of_a_run_directory_is_refused(text, base, refused, snapshot):
     folder, again = base

@@ -2,6 +2,9 @@
 
 import json
 import math
+import re
+import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -133,6 +136,16 @@ def test_the_shipped_tables_are_whole_and_their_config_is_a_config(name):
     assert config.stage1.operators == table.space.operators
     assert sum(map(math.isfinite, table.costs)) > table.space.size / 2
     assert "/" not in json.dumps([table.config["model"], table.config["data"]])
+
+
+@pytest.mark.parametrize("name", shipped_tables())
+def test_the_config_of_a_shipped_table_is_what_its_command_in_the_readme_makes(name):
+    """What was added to configs since then has its default in both."""
+    root = Path(__file__).parents[3]
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    command = re.search(rf"`{name}`, [\d,]+ assignments[^`]*`([^`]*--set [^`]*)`", readme)[1]
+    settings = [value for option, value in pairwise(shlex.split(command)) if option == "--set"]
+    assert Config.from_mapping(find_table(name).config) == Config.from_yaml(root / "safs" / "demo.yaml", settings)
 
 
 def test_a_table_is_shipped():

@@ -100,7 +100,7 @@ BAD_CONFIGS = [
     ({"train": {"optimizer": "adm"}}, "train.optimizer", "Did you mean 'adam'"),
     ({"model": {"name": "lenet6"}}, "model.name", "Unknown model 'lenet6'"),
     ({"data": "digitz"}, "data.name", "Did you mean 'digits'"),
-    ({"data": "imagefolder"}, "config", ""),
+    ({"data": "imagefolder"}, "data", ""),
     ({"model": {"name": "os:system"}}, "model.name", "No network 'os:system' here"),
     ({"data": "os:system"}, "data.name", "No dataset 'os:system' here"),
     ({"model": {"trust_pickle": True}}, "model.trust_pickle", "never unpickled"),
@@ -115,7 +115,10 @@ BAD_CONFIGS = [
     ({"resources": {"engine": "ray", "address": "1.2.3.4:5"}}, "resources.address", "says where trials run"),
     ({"resources": {"engine": "ray", "workers": 4}}, "resources.workers", "one trial after the other"),
     ({"stage2": {"trials": "many"}}, "stage2.trials", "Config key 'stage2.trials'"),
-    ({"stage2": {"folds": 2000}}, "config", ""),
+    ({"stage2": {"folds": 2000}}, "stage2.folds", ""),
+    ({"model": {"kwargs": {"num_classes": 7}}}, "model", "7"),
+    ({"data": {"name": "digits", "kwargs": {"n_samples": 3}}}, "data", "n_samples"),
+    ({"resources": {"device": "cuda"}}, "resources.device", "needs a GPU"),
 ]
 
 

@@ -1,9 +1,11 @@
 """What is only so where workers share no disk: snapshots, leases, and what is left of dead ones."""
 
+import contextlib
 import os
 
 import pytest
 
+from safs.service.storage import remote_workplace
 from safs.service.storage.bucket import AwayError, Bucket
 from safs.service.storage.opening import open_storage
 from safs.service.storage.workplace import GoneError
@@ -112,6 +114,21 @@ def test_rows_never_know_more_than_the_storage(storage):
     journal(turn, "2\n")
     assert carried.journal == 2
     assert turn.carry().journal == 4
+
+
+def test_what_is_closed_in_the_middle_leaves_nothing(storage, monkeypatch):
+    turn = Turn(storage, submit(storage))
+    write(turn.run / "a", b"a")
+    real = remote_workplace.capture
+
+    def closing(*arguments):
+        turn.place.close()
+        return real(*arguments)
+
+    monkeypatch.setattr(remote_workplace, "capture", closing)
+    with contextlib.suppress(AwayError):
+        turn.carry(confirmed=False)
+    assert not turn.folder.parent.exists()
 
 
 def test_an_upload_ends_with_its_lease_and_can_be_tried_again(storage, place, monkeypatch):

@@ -230,6 +230,7 @@ def test_a_canceled_study_can_be_resumed_on_another_machine(far, values, undistu
 
 def test_a_study_whose_files_are_gone_fails(far, values, tmp_path):
     study = far.submit(values)
+    far.storage.set_owner(far.database.service())  # else a worker refuses a storage that keeps nothing of the service
     far.storage.remove(study)
     far.worker(home=tmp_path / "first")
     ended = far.wait(study, State.FAILED)
