@@ -79,7 +79,7 @@ def _row(result: Result, each: Mapping[str, Any]) -> dict[str, Any]:
         "rank": f"{each['rank'][-1]:.2f}",
         "ranks": text.interval(each["rank_interval"], "{:.2f}".format),
         "beats": _beats(each) if each["label"] != reference else "reference",
-        "duels": text.interval(each["beats_random_interval"], "{:.0%}".format)
+        "duels": text.interval(each["beats_random_interval"], lambda share: f"{100 * share:.0f} %")
         if reference not in (None, each["label"])
         else "",
         **{name: text.reach(values) for name, values in each["reach"].items()},

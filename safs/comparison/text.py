@@ -58,12 +58,12 @@ def ranked(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def goal(result: Mapping[str, Any]) -> str:
-    """Return what the best 1 % and 5 % are of; of few assignments they are one and the same."""
+    """Return what is to be reached; of few assignments the best 1 % and 5 % are one and the same."""
     values = result["setting"]
     if values["best"]["best_5"] == 1:
-        return f"the best one of {values['best_of']}, as 5 % of so few are no more"
+        return f"find the best one of {values['best_of']}, as 5 % of so few are no more"
     single = ", of which 1 % is one" if values["best"]["best_1"] == 1 else ""
-    return f"the best 1 % or 5 % of {values['best_of']}{single}"
+    return f"be among the best 1 % or 5 % of {values['best_of']}{single}"
 
 
 def known(result: Mapping[str, Any], each: Mapping[str, Any]) -> str:

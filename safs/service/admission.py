@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import resource
 import sys
+import tempfile
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
@@ -18,6 +19,7 @@ from pathlib import Path
 from safs.service.environment import without_secrets
 from safs.service.fields import FieldError, field_of
 from safs.service.settings import Limits
+from safs.service.temporary import temporary_folder
 from spaces.errors import SafsError, brief
 
 _AT_ONCE = 2
@@ -104,13 +106,15 @@ def _refusal(field: str, sentence: str) -> bytes:
 
 def _start_forkserver() -> None:
     """Start the process that is forked, without what it need not know: it is to read what may be hostile."""
-    known = dict(os.environ)
+    known, usual = dict(os.environ), tempfile.tempdir
     for name in known.keys() - without_secrets().keys():
         del os.environ[name]
+    tempfile.tempdir = str(temporary_folder())  # where its socket lies
     try:
         forkserver.ensure_running()
     finally:
         os.environ.update(known)
+        tempfile.tempdir = usual
 
 
 def _address_space() -> int:

@@ -118,6 +118,7 @@ def test_a_full_disk_is_called_that_and_is_in_the_log(number, status, tmp_path, 
         raise OSError(number, "what the system says")
 
     monkeypatch.setattr(storage, "incoming", incoming)
+    monkeypatch.setattr("safs.service.api.app.Admission", lambda limits: None)  # nothing comes so far as to be checked
     app = make_app(ServiceSettings(), database, storage)
     with TestClient(app, headers={"Authorization": f"Bearer {token}"}) as client, caplog.at_level(logging.ERROR):
         answer = client.post("/v1/studies", files={"config": (None, tiny_config)})
