@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import os
 import shutil
 import socket
 import tempfile
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 import psutil
@@ -29,7 +29,8 @@ def temporary_folder() -> Path:
     began = int(psutil.Process().create_time())
     folder = Path(tempfile.gettempdir(), f"{prefix}{os.getpid()}-{began}")
     folder.mkdir(mode=0o700, exist_ok=True)
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    # After multiprocessing has removed what it made there (at -100), and complains if that is gone.
+    Finalize(None, shutil.rmtree, args=(folder, True), exitpriority=-200)
     return folder
 
 

@@ -27,12 +27,13 @@ def test_a_server_that_is_killed_leaves_what_the_next_removes_and_one_that_ends_
     assert list(place.iterdir()) == [own]
     assert killed.start().stop() == 130
     assert list(place.iterdir()) == []
+    assert "Traceback" not in (tmp_path / "serve.log").read_text()
     killed.database.close()
 
 
 def test_what_others_use_or_own_is_left(place, monkeypatch):
     monkeypatch.setattr(temporary.tempfile, "gettempdir", lambda: str(place))
-    monkeypatch.setattr(temporary.atexit, "register", lambda *arguments, **options: None)
+    monkeypatch.setattr(temporary, "Finalize", lambda *arguments, **options: None)
     mine = temporary.temporary_folder()
     prefix = mine.name[: len("safs-12345678-")]
     began = int(psutil.Process().create_time())
