@@ -9,12 +9,15 @@ from pathlib import Path
 
 from spaces.errors import SafsError
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says of a disk that is full."""
+
 
 class StorageError(SafsError):
     """A file could not be written. It says nothing about the trial that was running, which is run again."""
 
     def __init__(self, path: Path, error: OSError) -> None:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        full = error.errno in FULL
         what = "The disk is full" if full else f"Writing failed ({error.strerror or error})"
         remedy = "free some space" if full else "mend that"
         where = error.filename if isinstance(error.filename, str) else path

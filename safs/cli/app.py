@@ -11,7 +11,6 @@ from safs.cli.compare_command import compare
 from safs.cli.export_command import export
 from safs.cli.fetch_command import fetch
 from safs.cli.inspect_command import inspect_network
-from safs.cli.interrupts import INTERRUPTED, end, quitting
 from safs.cli.list_command import list_studies
 from safs.cli.logs_command import logs
 from safs.cli.prune_command import prune_checkpoint
@@ -23,6 +22,7 @@ from safs.cli.submit_command import submit
 from safs.cli.tabulate_command import tabulate
 from safs.cli.token_command import app as token_app
 from safs.cli.worker_command import worker
+from safs.interrupts import INTERRUPTED, end, quitting
 from safs.version import __version__
 from spaces.errors import SafsError
 

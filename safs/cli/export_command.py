@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from safs.cli.interrupts import raising
+from safs.interrupts import raising
 
 if TYPE_CHECKING:
     from safs.exporting import Exported

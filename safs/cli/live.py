@@ -10,9 +10,9 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from safs.cli.lines import print_plain
 from safs.cli.live_tables import bars, running
-from safs.cli.tally import Tally
+from safs.progress.lines import print_plain
+from safs.progress.tally import Tally
 from safs.spec import TrialSpec
 
 _SHOWN = 16

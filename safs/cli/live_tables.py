@@ -10,8 +10,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
-from safs.cli.phases import Phase
-from safs.cli.tally import Open
+from safs.progress.phases import Phase
+from safs.progress.tally import Open
 
 
 def bars(phases: Sequence[Phase], fraction: float | None, left: str, began: float, width: int) -> Table:

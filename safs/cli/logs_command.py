@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from safs.cli.interrupts import INTERRUPTED, raising
 from safs.cli.remote_options import (
     DEFAULT_SERVER,
     InsecureOption,
@@ -18,6 +17,7 @@ from safs.cli.remote_options import (
     TokenFileOption,
     connect,
 )
+from safs.interrupts import INTERRUPTED, raising
 from spaces.errors import SafsError
 
 

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
-from safs.cli.lines import Lines, Warnings
 from safs.cli.live import live
 from safs.cli.options import Verbosity
 from safs.observer import Observer
+from safs.progress.lines import Lines, Warnings
 
 
 @contextmanager

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from safs.cli.interrupts import raising
 from safs.cli.options import (
     InputOption,
     KwargOption,
@@ -21,6 +20,7 @@ from safs.cli.options import (
     parse_kwargs,
     parse_shape,
 )
+from safs.interrupts import raising
 from spaces.errors import SafsError, nearest_name
 
 if TYPE_CHECKING:

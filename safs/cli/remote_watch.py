@@ -11,12 +11,12 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from safs.cli.interrupts import INTERRUPTED, raising
-from safs.cli.lines import print_plain
 from safs.cli.remote_tables import progress_view, state_text
 from safs.client.client import Client
 from safs.client.errors import ServiceError, printable
 from safs.client.records import Event, Progress, Study, Trial
+from safs.interrupts import INTERRUPTED, raising
+from safs.progress.lines import print_plain
 
 
 def watch(client: Client, study: Study) -> Study:

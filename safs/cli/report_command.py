@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from safs.cli.interrupts import raising
 from safs.cli.options import Output, OutputOption
+from safs.interrupts import raising
 
 
 def report(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from safs.cli.interrupts import INTERRUPTED, raising
 from safs.cli.options import Verbosity
+from safs.interrupts import INTERRUPTED, raising
 
 if TYPE_CHECKING:
     from safs.observer import Observer

@@ -29,8 +29,8 @@ def serve(
     no_worker: Annotated[bool, typer.Option("--no-worker", help="Only serve; studies run on `safs worker`s.")] = False,
 ) -> None:
     """Take studies over HTTP, run them, and show them in a browser."""
-    from safs.cli.interrupts import raising
     from safs.client.token import StoredToken, store_token
+    from safs.interrupts import raising
     from safs.service.home import home as home_folder
     from safs.service.home import opened_database
     from safs.service.serving import first_token, prepared_storage

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from safs.cli.interrupts import INTERRUPTED, noting
 from safs.cli.serve_command import HomeOption, ServiceSettingsOption
+from safs.interrupts import INTERRUPTED, noting
 
 
 def worker(

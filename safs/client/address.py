@@ -32,6 +32,9 @@ def read_address(server: str) -> Address:
     Raises:
         SafsError: if it is none, or holds more than an address.
     """
+    if any(character in server for character in "@?# "):
+        # Not shown: it may hold a password.
+        raise SafsError("A server's address holds no user, password, query or space; the token is in SAFS_TOKEN.")
     try:
         parts = urlsplit(server)
         host, port = parts.hostname, parts.port
@@ -40,11 +43,8 @@ def read_address(server: str) -> Address:
     if not host or parts.scheme not in ("http", "https") or not server.isascii() or not server.isprintable():
         example = "http://127.0.0.1:8000 or https://safs.example.org"
         raise SafsError(f"A server's address is such as {example}, but got {shown(server)}.")
-    if "@" in parts.netloc or parts.query or parts.fragment or " " in server:
-        # Not shown: it may hold a password.
-        raise SafsError("A server's address holds no user, password, query or space; the token is in SAFS_TOKEN.")
     encrypted = parts.scheme == "https"
-    return Address(server.rstrip("/"), port or (443 if encrypted else 80), _is_loopback(host), encrypted)
+    return Address(server.rstrip("/"), port or (443 if encrypted else 80), is_loopback(host), encrypted)
 
 
 def check_confidential(address: Address, insecure: bool) -> None:
@@ -56,7 +56,8 @@ def check_confidential(address: Address, insecure: bool) -> None:
         )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches an address."""
     if host == "localhost":
         return True
     try:

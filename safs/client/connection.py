@@ -112,6 +112,8 @@ class Connection:
         except UnicodeEncodeError as error:
             what = shown(error.object[error.start : error.end])
             raise SafsError(f"The request holds {what}, a character that no text holds.") from None
+        except httpx2.InvalidURL as error:
+            raise SafsError(f"No such request can be made: {error}.") from None
         except httpx2.TimeoutException:
             raise Unreachable(self.server, "it does not answer in time") from None
         except httpx2.HTTPError as error:

@@ -43,7 +43,7 @@ class StoredToken(NamedTuple):
 def default_token_file() -> Path:
     """Return the file of the token for any service on this machine: the token and a newline, readable by its owner."""
     folder = os.environ.get("XDG_CONFIG_HOME", "")
-    return (Path(folder) if Path(folder).is_absolute() else Path.home() / ".config") / "safs" / "token"
+    return (Path(folder) if Path(folder).is_absolute() else _user_home() / ".config") / "safs" / "token"
 
 
 def store_token(token: str, port: int) -> StoredToken:
@@ -56,8 +56,9 @@ def store_token(token: str, port: int) -> StoredToken:
         SafsError: if it cannot be written.
     """
     default, own = default_token_file(), _token_file(port)
-    file, earlier = own if default.exists() else default, None
+    file, earlier = default, None
     try:
+        file = own if default.exists() else default
         own.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if file.exists():
             earlier = next(free for n in count(1) if not (free := file.with_name(f"{file.name}.{n}")).exists())
@@ -89,13 +90,29 @@ def find_token(address: Address, file: Path | None) -> FoundToken:
         return FoundToken(checked(token, "SAFS_TOKEN"), "in $SAFS_TOKEN")
     default = default_token_file()
     for stored in (_token_file(address.port), default):
-        if address.loopback and stored.exists():
+        if address.loopback and _is_there(stored):
             return FoundToken(_read_private(stored), f"in {stored}")
     where = f", give --token-file, or put it into {default}" if address.loopback else " or give --token-file"
     raise SafsError(
         f"There is no token for {address.url}; set SAFS_TOKEN{where}. "
         "`safs serve` prints one at its first start, `safs token create` makes more."
     )
+
+
+def _user_home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise SafsError("You have no home folder for the token; set XDG_CONFIG_HOME to a folder of yours.") from None
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        return file.exists()
+    except OSError as error:
+        raise SafsError(
+            f"The token file {file} cannot be looked at ({error.strerror}); set XDG_CONFIG_HOME to a folder of yours."
+        ) from None
 
 
 def _token_file(port: int) -> Path:

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
-from safs.config.section import Plain, Section
+from safs.config.section import ConfigError, Plain, Section
 from searchers.registry import all_options
+from spaces.errors import SafsError
 
 _LONGEST_LABEL = 60
 
@@ -47,7 +48,10 @@ class ContestantConfig(Section):
 
     @model_validator(mode="after")
     def _fitting_options(self) -> ContestantConfig:
-        all_options(self.searcher, self.options)
+        try:
+            all_options(self.searcher, self.options)
+        except SafsError as error:
+            raise ConfigError(str(error), "compare.searchers") from error
         return self
 
 

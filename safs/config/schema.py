@@ -20,7 +20,7 @@ from pydantic import (
 
 from safs.config.compare import CompareConfig
 from safs.config.resources import ResourcesConfig
-from safs.config.section import ConfigError, Plain, Section
+from safs.config.section import ConfigError, Plain, Section, concerning
 from safs.config.yaml_input import lay_over, named, read_yaml
 from safs.data.placement import Residence
 from safs.data.registry import check_name
@@ -140,11 +140,13 @@ class PruneConfig(Section):
     @field_validator("scope")
     @classmethod
     def _fitting_scope(cls, scope: str | None, info: ValidationInfo) -> str | None:
-        return resolve_scope(info.data["method"], scope) if "method" in info.data else scope
+        with concerning("prune.scope"):
+            return resolve_scope(info.data["method"], scope) if "method" in info.data else scope
 
     @model_validator(mode="after")
     def _fitting_options(self) -> PruneConfig:
-        make_method(self.method, self.options)
+        with concerning("prune.options"):
+            make_method(self.method, self.options)
         return self
 
 
@@ -187,7 +189,8 @@ class Stage1Config(Section):
 
     @model_validator(mode="after")
     def _fitting_options(self) -> Stage1Config:
-        all_options(self.searcher, self.options)
+        with concerning("stage1.options"):
+            all_options(self.searcher, self.options)
         return self
 
 

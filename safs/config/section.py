@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
-from safs.config.wording import explain
+from safs.config.wording import explain, place
 from spaces.errors import SafsError
 
 _LARGEST_VALUE = 10_000
@@ -60,8 +60,7 @@ class Section(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            key = ".".join(str(part) for part in error.errors()[0]["loc"])
-            raise ConfigError(explain(error, cls), key) from None
+            raise ConfigError(explain(error, cls), place(error, cls)) from None
 
 
 def _plain(value: Any) -> Any:

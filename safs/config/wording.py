@@ -11,21 +11,25 @@ from pydantic import BaseModel, ValidationError
 from spaces.errors import nearest_name
 
 
+def place(error: ValidationError, root: type[BaseModel]) -> str:
+    """Return the key that the first problem is about, with dots between sections; "" for the config as a whole."""
+    return ".".join(map(str, _path(error.errors()[0]["loc"], root)))
+
+
 def explain(error: ValidationError, root: type[BaseModel]) -> str:
     """Return the first problem that a validation of the config `root` found, as one sentence."""
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
+    first, where = error.errors()[0], place(error, root)
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         *path, key = first["loc"]
-        known = _fields(root, [str(part) for part in path])
+        known = _fields(root, path)
         nearest = nearest_name(key, known)
         hint = f" did you mean {nearest!r}?" if nearest else ""
-        return f"Unknown key {place!r} in the config;{hint} known here: {', '.join(known)}."
+        return f"Unknown key {where!r} in the config;{hint} known here: {', '.join(known)}."
     if first["type"] == "missing":
-        return f"The config lacks {place!r}."
+        return f"The config lacks {where!r}."
     message = first["msg"].removeprefix("Value error, ")
     given = "" if isinstance(first["input"], dict) else f", but got {_shown(first['input'])}"
-    return f"{f'Config key {place!r}' if place else 'The config'}: {message[:1].lower()}{message[1:]}{given}."
+    return f"{f'Config key {where!r}' if where else 'The config'}: {message[:1].lower()}{message[1:]}{given}."
 
 
 def _shown(value: Any) -> str:
@@ -36,18 +40,37 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 100 else f"{text[:100]}…"
 
 
-def _fields(root: type[BaseModel], path: Sequence[str]) -> list[str]:
+def _path(location: Sequence[int | str], root: type[BaseModel]) -> list[int | str]:
+    """Return a location without what pydantic adds to it: which of several types a value was compared with."""
+    kept: list[int | str] = []
+    section: Any = root
+    for part in location:
+        if isinstance(part, int):
+            kept.append(part)
+        elif section is not None:
+            kept.append(part)
+            section = _section_at(section, part)
+    return kept
+
+
+def _fields(root: type[BaseModel], path: Sequence[int | str]) -> list[str]:
     """Return the keys that the section at `path` may have."""
     section: Any = root
     for part in path:
-        section = _section(section.model_fields[part].annotation)
+        section = section if isinstance(part, int) else _section_at(section, part)
     if dataclasses.is_dataclass(section):
         return [field.name for field in dataclasses.fields(section)]
     return [field.alias or name for name, field in section.model_fields.items()]
 
 
+def _section_at(section: Any, key: str) -> Any:
+    """Return the section that stands at a key of a section, or None if a value does."""
+    field = None if dataclasses.is_dataclass(section) else section.model_fields.get(key)
+    return _section(field.annotation) if field is not None else None
+
+
 def _section(annotation: Any) -> Any:
-    """Return the section in an annotation such as `PruneConfig | None`."""
+    """Return the section in an annotation such as `PruneConfig | None`, or None."""
     if isinstance(annotation, type):
-        return annotation
-    return next(_section(part) for part in get_args(annotation) if part is not type(None))
+        return annotation if issubclass(annotation, BaseModel) or dataclasses.is_dataclass(annotation) else None
+    return next(filter(None, map(_section, get_args(annotation))), None)

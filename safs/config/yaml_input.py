@@ -10,8 +10,7 @@ import yaml
 from spaces.errors import SafsError
 
 _DEEPEST = 50
-_MOST_MERGED = 10_000
-_MERGE = "tag:yaml.org,2002:merge"
+_LARGEST = 1_000_000
 
 
 def named(value: Any) -> Any:
@@ -47,43 +46,52 @@ def parse_mapping(text: str, path: Path) -> dict[str, Any]:
 class _Loader(yaml.SafeLoader):
     """Refuses a key that stands twice in a mapping, of which YAML's own loader silently takes the last, and depths.
 
-    Also merge keys (`<<`) that bring in too much: mappings merged from lists of merged mappings grow exponentially.
+    Also values that are small only as they are written: aliases of lists of aliases grow exponentially, and so do
+    mappings merged (`<<`) from merged mappings.
     """
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
         self._depth = 0
-        self._merged = 0
-
-    def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        for key, value in node.value:
-            if key.tag != _MERGE:
-                continue
-            for part in value.value if isinstance(value, yaml.SequenceNode) else [value]:
-                if isinstance(part, yaml.MappingNode) and part is not node:
-                    self.flatten_mapping(part)
-                    self._merged += len(part.value)
-                if self._merged > _MOST_MERGED:
-                    problem = f"`<<` brings in more than {_MOST_MERGED:,} keys"
-                    raise yaml.MarkedYAMLError(None, None, problem, key.start_mark)
-        super().flatten_mapping(node)
+        self._sizes: dict[yaml.Node, int] = {}
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
         if self._depth == _DEEPEST:
-            problem = f"it is nested more than {_DEEPEST} deep"
-            raise yaml.MarkedYAMLError(None, None, problem, self.peek_event().start_mark)  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(None, None, f"it is nested more than {_DEEPEST} deep", mark)
         self._depth += 1
+        again = self.check_event(yaml.AliasEvent)
         node = super().compose_node(parent, index)
         self._depth -= 1
+        if again and node not in self._sizes:
+            raise yaml.MarkedYAMLError(None, None, "it holds itself", mark)
+        if node is not None and self._size(node, mark) > _LARGEST:
+            problem = f"it is larger than {_LARGEST:,} characters and values, with what its aliases stand for"
+            raise yaml.MarkedYAMLError(None, None, problem, mark)
         return node
+
+    def _size(self, node: yaml.Node, mark: yaml.Mark) -> int:
+        """Return how many characters and values a node holds, those of its aliases among them."""
+        if node not in self._sizes:
+            if isinstance(node, yaml.ScalarNode):
+                inner = len(node.value)
+            else:
+                parts = (
+                    node.value if isinstance(node, yaml.SequenceNode) else [part for two in node.value for part in two]
+                )
+                inner = sum(self._sizes[part] for part in parts)
+            self._sizes[node] = 1 + inner
+        return self._sizes[node]
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
         seen = set()
         for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in seen:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if (key.tag, key.value) in seen:
                 raise yaml.MarkedYAMLError(None, None, f"the key {key.value!r} stands there twice", key.start_mark)
-            seen.add((key.tag, str(key.value)))
+            seen.add((key.tag, key.value))
         return node
 
     def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:

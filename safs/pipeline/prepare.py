@@ -47,20 +47,24 @@ class Prepared:
     loaded: Loaded | None
 
 
-def untrained(config: Config) -> Problem:
+def untrained(config: Config, device: str | None = None) -> Problem:
     """Return the network of a config as it is initialised, with the training data, after checking that they fit.
+
+    Args:
+        config: of the study.
+        device: where they are to be; the config says it otherwise.
 
     Raises:
         SafsError: if the network has no activation site, has weights that cannot be trained as they are, or does not
             return one logit per class, or if there are too few examples for the folds.
     """
     with concerning("resources.device"):
-        device = pick_device(config.resources.own_device)
+        place = pick_device(device or config.resources.own_device)
     with concerning("data"):
         check_test(config.data)
-        data = load_train(config.data, device)
+        data = load_train(config.data, place)
     with concerning("model"):
-        model = make_plain(make_model(config.model.name, config.model.kwargs, seed=config.seed)).to(device)
+        model = make_plain(make_model(config.model.name, config.model.kwargs, seed=config.seed)).to(place)
         sites = find_sites(model, data.shape)
         if not len(sites):
             raise SafsError(f"{config.model.name} has no activation site, so there is nothing to search.")

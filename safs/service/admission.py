@@ -11,10 +11,14 @@ import os
 import resource
 import sys
 import tempfile
+import threading
+from contextlib import suppress
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
+
+import psutil
 
 from safs.service.environment import without_secrets
 from safs.service.fields import FieldError, field_of
@@ -33,13 +37,17 @@ class Admission:
 
     Args:
         limits: what a check may take.
+        runs_here: studies run on this machine, which must have the device that they name.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, *, runs_here: bool) -> None:
         self._limits = limits
+        self._runs_here = runs_here
         self._context: ForkServerContext = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["safs.service.admission_check"])
-        _start_forkserver()
+        self._temporary = temporary_folder()
+        self._starting = threading.Lock()
+        self._start_forkserver()
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def check(self, folder: Path) -> str:
@@ -56,8 +64,11 @@ class Admission:
 
     def _check(self, folder: Path) -> str:
         ours, theirs = self._context.Pipe(duplex=False)
-        process = self._context.Process(target=_run, args=(folder, theirs, self._limits.admission_memory), daemon=True)
-        process.start()
+        arguments = (folder, theirs, self._limits.admission_memory, self._runs_here)
+        process = self._context.Process(target=_run, args=arguments, daemon=True)
+        with self._starting:
+            self._start_forkserver()
+            process.start()
         theirs.close()
         try:
             if not ours.poll(self._limits.admission_seconds):
@@ -78,19 +89,35 @@ class Admission:
             raise FieldError(field, sentence)
         return said.removeprefix(_OK).decode()
 
+    def _start_forkserver(self) -> None:
+        """Start the process that is forked, if it does not run, without what it need not know: it reads what may be
+        hostile."""
+        if _forkserver_runs():
+            return
+        known, usual = dict(os.environ), tempfile.tempdir
+        for name in known.keys() - without_secrets().keys():
+            del os.environ[name]
+        tempfile.tempdir = str(self._temporary)  # where its socket lies
+        try:
+            forkserver.ensure_running()
+        finally:
+            os.environ.update(known)
+            tempfile.tempdir = usual
 
-def _run(folder: Path, answer: Connection, memory: int) -> None:
+
+def _run(folder: Path, answer: Connection, memory: int, runs_here: bool) -> None:
     """Check a study and say so in one message; whatever else it prints goes nowhere."""
-    from safs.service.admission_check import check
+    from safs.service.admission_check import check, read_config
 
     nothing = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(nothing, number)
-    if sys.platform == "linux":
-        used = _address_space()
-        resource.setrlimit(resource.RLIMIT_AS, (used + memory, used + memory))
     try:
-        answer.send_bytes(_OK + check(folder).to_yaml().encode())
+        config = read_config(folder, runs_here=runs_here)
+        if sys.platform == "linux":  # only now: to look for a GPU takes much address space
+            used = _address_space()
+            resource.setrlimit(resource.RLIMIT_AS, (used + memory, used + memory))
+        answer.send_bytes(_OK + check(config).to_yaml().encode())
     except SafsError as error:
         answer.send_bytes(_refusal(field_of(error), str(error)))
     except MemoryError:
@@ -104,17 +131,12 @@ def _refusal(field: str, sentence: str) -> bytes:
     return f"{field}\n{sentence}".encode(errors="replace")
 
 
-def _start_forkserver() -> None:
-    """Start the process that is forked, without what it need not know: it is to read what may be hostile."""
-    known, usual = dict(os.environ), tempfile.tempdir
-    for name in known.keys() - without_secrets().keys():
-        del os.environ[name]
-    tempfile.tempdir = str(temporary_folder())  # where its socket lies
-    try:
-        forkserver.ensure_running()
-    finally:
-        os.environ.update(known)
-        tempfile.tempdir = usual
+def _forkserver_runs() -> bool:
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):
+            if any("multiprocessing.forkserver" in word for word in child.cmdline()):
+                return True
+    return False
 
 
 def _address_space() -> int:

@@ -18,7 +18,10 @@ VARIABLE = "SAFS_HOME"
 
 def home(folder: Path | None) -> Path:
     """Return `folder`, else that of the environment variable SAFS_HOME, else ~/.local/share/safs; made if need be."""
-    path = (folder or Path(os.environ.get(VARIABLE) or Path.home() / ".local" / "share" / "safs")).absolute()
+    try:
+        path = (folder or Path(os.environ.get(VARIABLE) or Path.home() / ".local" / "share" / "safs")).absolute()
+    except RuntimeError:
+        raise SafsError(f"You have no home folder; set --home or {VARIABLE}.") from None
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:

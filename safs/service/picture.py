@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -35,12 +36,17 @@ def picture(study: Study, config: str, trials: Sequence[Trial], files: Files) ->
     """
     return {
         "sites": _sites(files.artifact("journal.jsonl")),
-        "operators": yaml.load(config, _Loader)["stage1"]["operators"],
+        "operators": _operators(config),
         "stage1": _first_stage(trial for trial in trials if trial["phase"] in _SEARCH),
         "stage2": _second_stage(trial for trial in trials if trial["phase"] in _ARMS),
         "chosen": _chosen(files) if study.state is State.SUCCEEDED else None,
         "rows": study.summary["rows"] if study.summary else None,
     }
+
+
+@lru_cache(256)
+def _operators(config: str) -> list[str]:
+    return list(yaml.load(config, _Loader)["stage1"]["operators"])
 
 
 def _sites(journal: File | None) -> list[dict[str, str]]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import ipaddress
 import logging
+import os
 import socket
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -20,6 +20,7 @@ from types import FrameType
 import uvicorn
 from sqlalchemy.exc import SQLAlchemyError
 
+from safs.client.address import is_loopback
 from safs.service.api.app import make_app
 from safs.service.api.feed import Feed
 from safs.service.guarded import GuardedProtocol
@@ -43,6 +44,7 @@ _LONGEST_PAUSE_S = 30.0
 _RAN_WELL_S = 60.0
 """After so long a worker that ends has not ended at once again and again."""
 _TAKE_BACK_S = 5.0
+_SWEEP_S = 3600.0
 
 
 def first_token(database: Database, host: str, keep: Callable[[str], object]) -> str | None:
@@ -71,14 +73,6 @@ def first_token(database: Database, host: str, keep: Callable[[str], object]) ->
         return token
 
 
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def prepared_storage(settings: ServiceSettings, folder: Path, database: Database) -> Storage:
     """Return the storage of a service that is to begin, without what killed processes left there.
 
@@ -87,9 +81,9 @@ def prepared_storage(settings: ServiceSettings, folder: Path, database: Database
     """
     storage = open_storage(settings, folder)
     with database.reading() as connection:
-        known, now = studies.every_id(connection), database.now(connection)
+        known = studies.every_id(connection)
     check_belongs(storage, database.service(), known, may_be_new=True)
-    storage.sweep(known, now - _STALE_S)
+    _sweep(database, storage)
     return storage
 
 
@@ -109,7 +103,7 @@ def serve(
         listening: the socket.
         worker: the arguments of `safs` that start a worker, or None for no worker.
     """
-    app = make_app(settings, database, storage)
+    app = make_app(settings, database, storage, runs_studies=worker is not None)
     config = uvicorn.Config(
         app,
         http=GuardedProtocol,
@@ -121,7 +115,7 @@ def serve(
     )
     gc.collect()
     gc.freeze()  # modules stay: looking through them all again and again would hold up answers
-    with _taking_back(database), _kept_running(worker):
+    with _cleaning_up(database, storage), _kept_running(worker):
         _Server(config, app.state.service.feed).run(sockets=[listening])
 
 
@@ -146,16 +140,20 @@ def _names() -> Iterator[str]:
 
 
 @contextmanager
-def _taking_back(database: Database) -> Iterator[None]:
-    """Take back what lost workers ran now and then: no other worker may be there."""
+def _cleaning_up(database: Database, storage: Storage) -> Iterator[None]:
+    """Take back what lost workers ran, as no other worker may be there, and remove what killed processes left."""
     ending = threading.Event()
 
-    def take_back() -> None:
+    def clean_up() -> None:
+        swept = time.monotonic()
         while not ending.wait(_TAKE_BACK_S):
-            with suppress(SQLAlchemyError, sqlite3.Error):  # it is tried again
+            with suppress(SQLAlchemyError, sqlite3.Error, OSError):  # it is tried again
                 leases.take_back(database)
+                if time.monotonic() - swept > _SWEEP_S:
+                    swept = time.monotonic()
+                    _sweep(database, storage)
 
-    thread = threading.Thread(target=take_back, name="safs: lost workers")
+    thread = threading.Thread(target=clean_up, name="safs: what others left")
     thread.start()
     try:
         yield
@@ -164,14 +162,20 @@ def _taking_back(database: Database) -> Iterator[None]:
         thread.join()
 
 
+def _sweep(database: Database, storage: Storage) -> None:
+    with database.reading() as connection:
+        known, now = studies.every_id(connection), database.now(connection)
+    storage.sweep(known, now - _STALE_S)
+
+
 @contextmanager
 def _kept_running(worker: Sequence[str] | None) -> Iterator[None]:
     """Keep a worker running beside, and end it at the end; it ends by itself if this process is killed."""
     if worker is None:
         yield
         return
-    ending = threading.Event()
-    keeper = threading.Thread(target=_keep, args=(worker, ending), name="safs: worker's keeper")
+    ending, environment = threading.Event(), dict(os.environ)
+    keeper = threading.Thread(target=_keep, args=(worker, environment, ending), name="safs: worker's keeper")
     keeper.start()
     try:
         yield
@@ -180,12 +184,12 @@ def _kept_running(worker: Sequence[str] | None) -> Iterator[None]:
         keeper.join()
 
 
-def _keep(worker: Sequence[str], ending: threading.Event) -> None:
+def _keep(worker: Sequence[str], environment: Mapping[str, str], ending: threading.Event) -> None:
     pause = _PAUSE_S
     while not ending.is_set():
         began = time.monotonic()
         try:
-            _run(worker, ending)
+            _run(worker, environment, ending)
         except OSError as error:
             _log.error("The worker cannot be started: %s", error.strerror or error)
         if time.monotonic() - began > _RAN_WELL_S:
@@ -195,9 +199,10 @@ def _keep(worker: Sequence[str], ending: threading.Event) -> None:
         pause = min(2 * pause, _LONGEST_PAUSE_S)
 
 
-def _run(worker: Sequence[str], ending: threading.Event) -> None:
+def _run(worker: Sequence[str], environment: Mapping[str, str], ending: threading.Event) -> None:
     """Run a worker until it ends, or is to end."""
-    process = subprocess.Popen([sys.executable, "-m", "safs", *worker], stdin=subprocess.PIPE, start_new_session=True)
+    command = [sys.executable, "-m", "safs", *worker]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, env=environment)
     while process.poll() is None and not ending.wait(0.2):
         pass
     if process.poll() is None:

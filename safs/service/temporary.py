@@ -2,43 +2,43 @@
 
 from __future__ import annotations
 
-import hashlib
+import fcntl
 import os
 import shutil
-import socket
 import tempfile
+from contextlib import suppress
 from multiprocessing.util import Finalize
 from pathlib import Path
 
-import psutil
-
-_CLOCK_S = 2
-"""By so many whole seconds may two readings differ of when a process started."""
+_PREFIX = "safs-temporary-"
 
 
 def temporary_folder() -> Path:
     """Make a folder for what this process needs until its end, and remove those of processes that are gone.
 
-    Its path is short, as that of a socket must be.
+    Its path is short, as that of a socket must be. Its owner holds a lock on it, which ends with the process.
     """
-    host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]  # others may share the disk
-    prefix = f"safs-{host}-"
-    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
-        if not _in_use(left.name.removeprefix(prefix)):
-            shutil.rmtree(left, ignore_errors=True)
-    began = int(psutil.Process().create_time())
-    folder = Path(tempfile.gettempdir(), f"{prefix}{os.getpid()}-{began}")
-    folder.mkdir(mode=0o700, exist_ok=True)
+    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError):  # it is in use, or another user's, or another process removes it
+            if left.lstat().st_uid == os.geteuid() and (lock := _lock(left)) is not None:
+                shutil.rmtree(left, ignore_errors=True)
+                os.close(lock)
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        with suppress(OSError):  # another process has just removed it, as it was not locked yet
+            if _lock(folder) is not None and folder.exists():
+                break
     # After multiprocessing has removed what it made there (at -100), and complains if that is gone.
     Finalize(None, shutil.rmtree, args=(folder, True), exitpriority=-200)
     return folder
 
 
-def _in_use(name: str) -> bool:
-    pid, _, began = name.partition("-")
+def _lock(folder: Path) -> int | None:
+    """Return what holds the lock of a folder, or None if another process has it."""
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        return bool(abs(psutil.Process(int(pid)).create_time() - int(began)) < _CLOCK_S)
-    except psutil.NoSuchProcess:
-        return False
-    except (ValueError, psutil.Error):  # it is nobody's of ours, or cannot be told
-        return True
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(opened)
+        return None
+    return opened

@@ -34,16 +34,18 @@ _THREADS = 8
 _ABOUT = "Submit a pruned checkpoint, watch the search of its activations, fetch the result."
 
 
-def make_app(settings: ServiceSettings, database: Database, storage: Storage) -> FastAPI:
+def make_app(settings: ServiceSettings, database: Database, storage: Storage, *, runs_studies: bool = True) -> FastAPI:
     """Return the application.
 
     Args:
         settings: of the service.
         database: migrated.
         storage: of the studies' files.
+        runs_studies: this machine does so too, and not only others.
     """
     feed, requests = Feed(database), CollectorRegistry()
-    service = Service(settings, database, storage, Admission(settings.limits), feed, requests, UnderWay())
+    admission = Admission(settings.limits, runs_here=runs_studies)
+    service = Service(settings, database, storage, admission, feed, requests, UnderWay())
     # FastAPI's pages of documentation fetch their scripts from elsewhere.
     app = FastAPI(
         title="SAFS", version=__version__, description=_ABOUT, lifespan=_beside(feed), docs_url=None, redoc_url=None

@@ -17,7 +17,7 @@ from safs.service.storage.files import File
 _RANGE = re.compile(r"bytes=(\d{0,40})-(\d{0,40})", re.ASCII | re.IGNORECASE)
 
 
-def download(file: File, name: str, wanted: str | None, only_if: str | None) -> Response:
+def download(file: File, name: str, wanted: str | None, only_if: str | None, *, body: bool = True) -> Response:
     """Return a file as a download: no browser shows it as a page of the service.
 
     Args:
@@ -25,6 +25,7 @@ def download(file: File, name: str, wanted: str | None, only_if: str | None) -> 
         name: under which it is stored.
         wanted: the header Range; one that asks for several ranges, or is none, is as good as missing.
         only_if: the header If-Range.
+        body: with its content, and not only with what would be said of it (HEAD).
 
     Raises:
         Problem: 416 if there is no such range.
@@ -46,6 +47,8 @@ def download(file: File, name: str, wanted: str | None, only_if: str | None) -> 
     if range_ is not None:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.size}"
     status = 200 if range_ is None else 206
+    if not body:
+        return Response(None, status, headers, "application/octet-stream")
     return StreamingResponse(_begun(file.chunks(start, end)), status, headers, "application/octet-stream")
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
 from safs.service.api.auth import Reader, only_known
 from safs.service.api.context import Serving
 from safs.service.api.download import download, is_known
 from safs.service.api.problems import Problem, documented
-from safs.service.api.schemas import ArtifactsAnswer, iso
+from safs.service.api.schemas import ArtifactsAnswer, answered, iso
 from safs.service.api.studies import StudyId, find
 from safs.service.states import ENDED
 from safs.service.storage.files import File
@@ -27,10 +27,11 @@ _FILE: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/studies/{id}/artifacts", response_model=ArtifactsAnswer, responses=documented(401, 404, 422, 503))
-def artifacts(id: StudyId, service: Serving, token: Reader) -> dict[str, Any]:
+def artifacts(id: StudyId, service: Serving, token: Reader) -> Response:
     """List the files that a study has made so far."""
     found = service.storage.files(id, find(service, token, id).files).artifacts()
-    return {"artifacts": [{"path": one.path, "size": one.size, "modified": iso(one.modified)} for one in found]}
+    files = [{"path": one.path, "size": one.size, "modified": iso(one.modified)} for one in found]
+    return answered(ArtifactsAnswer, {"artifacts": files})
 
 
 @router.get(
@@ -40,6 +41,7 @@ def artifacts(id: StudyId, service: Serving, token: Reader) -> dict[str, Any]:
 )
 @router.head("/studies/{id}/artifacts/{path:path}", include_in_schema=False)
 def artifact(
+    request: Request,
     id: StudyId,
     path: Annotated[str, Path(max_length=500)],
     service: Serving,
@@ -57,7 +59,7 @@ def artifact(
         raise Problem(404, "There is no such artifact.")
     if if_none_match is not None and is_known(found, if_none_match):
         return Response(status_code=304, headers={"ETag": found.etag})
-    return download(found, path.rpartition("/")[2], range, if_range)
+    return download(found, path.rpartition("/")[2], range, if_range, body=request.method != "HEAD")
 
 
 @router.get("/studies/{id}/log", response_class=Response, responses=_TEXT | documented(401, 404, 422, 503))

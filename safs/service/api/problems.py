@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
+import sqlite3
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DataError, InternalError, OperationalError, TimeoutError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from safs.service.fields import FieldError
+from safs.service.store.database import is_unusable
 from safs.service.store.studies import LimitError, OtherRequestError, RevokedError
+from safs.storage import FULL
 from spaces.errors import SafsError, brief
 
 _log = logging.getLogger(__name__)
@@ -107,22 +109,18 @@ def handle_problems(app: FastAPI) -> None:
     async def _unfit(request: Request, error: DataError) -> ProblemResponse:
         return answer(422, "The request has a value that the database cannot hold.")
 
-    @app.exception_handler(InternalError)
-    async def _elsewhere(request: Request, error: InternalError) -> ProblemResponse:
-        if not error.connection_invalidated:  # else the database has moved to another machine, say
-            raise error
-        return await _away(request, error)
-
-    @app.exception_handler(OperationalError)
-    @app.exception_handler(TimeoutError)
+    @app.exception_handler(SQLAlchemyError)
+    @app.exception_handler(sqlite3.Error)
     async def _away(request: Request, error: Exception) -> ProblemResponse:
+        if not is_unusable(error):
+            raise error
         _log.error("The database does not answer: %s", brief(getattr(error, "orig", None) or error))
         return answer(503, "The database does not answer; try again.", headers={"Retry-After": "5"})
 
     @app.exception_handler(OSError)
     async def _no_storage(request: Request, error: OSError) -> ProblemResponse:
         _log.error("The storage cannot be used: %s", error.strerror or brief(error))
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             return answer(507, "The service's storage is full; tell whoever runs it.")
         return answer(503, "The storage cannot be used now; try again.", headers={"Retry-After": "5"})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -23,7 +24,6 @@ from safs.service.store.tokens import Token
 router = APIRouter(tags=["studies"], dependencies=[Depends(only_known)])
 
 StudyId = Annotated[str, Path(pattern="^[0-9a-f]{24}$", examples=["1a2006f2c0d2f0aa71b3c9d4"])]
-_CHANGED = documented(401, 403, 404, 409, 422, 503)
 _FORM = {
     "multipart/form-data": {
         "schema": {
@@ -156,7 +156,7 @@ def resume(id: StudyId, service: Serving, token: Submitter) -> dict[str, Any]:
         return shown(_of(token, studies.get(connection, id)), whole=True)
 
 
-@router.delete("/studies/{id}", status_code=204, responses=_CHANGED)
+@router.delete("/studies/{id}", status_code=204, responses=documented(401, 403, 404, 409, 422, 503))
 def delete(id: StudyId, service: Serving, token: Submitter) -> None:
     """Delete a study that has ended, with all its files."""
     with service.database.writing() as connection:
@@ -174,13 +174,14 @@ def me(service: Serving, token: Reader) -> dict[str, Any]:
 
 
 @router.get("/studies/{id}/picture", responses=documented(401, 404, 422, 503))
-def draw(id: StudyId, service: Serving, token: Reader) -> dict[str, Any]:
+def draw(id: StudyId, service: Serving, token: Reader) -> Response:
     """Return what the page draws: the sites, the curve of stage 1, the suggestions of stage 2, the rows."""
     with service.database.reading() as connection:
         found = _of(token, studies.get(connection, id))
         ended = trials.after(connection, id, 0)
         text = studies.config(connection, id)
-    return picture(found, text, ended, service.storage.files(id, found.files))
+    drawn = picture(found, text, ended, service.storage.files(id, found.files))
+    return Response(json.dumps(drawn, allow_nan=False), media_type="application/json")
 
 
 def find(service: Service, token: Token, id: str) -> Study:

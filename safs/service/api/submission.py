@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -42,25 +43,35 @@ async def accept(request: Request, service: Service, token: Token, key: str | No
     """
     study_id = new_id()
     allowed = allowance(token, service.settings.limits)
-    with (
-        service.under_way.one_more(token.id, key, allowed.queued),
-        service.storage.incoming(study_id) as incoming,
-    ):
-        inputs = incoming.folder / INPUT
-        inputs.mkdir()
-        await asyncio.to_thread(_check_room, service, token, allowed, key)
-        form = await receive(request, inputs, allowed.upload_bytes)
-        earlier = await asyncio.to_thread(_known, service, token, key, form)
-        if earlier is not None:
-            return earlier, False
-        config = policy.within_share(await asyncio.to_thread(_config, service, form), allowed.gpus)
-        submission = _submission(form, config, key)
-        write_atomically(incoming.folder / CONFIG, submission.config)
-        checked = await _check(service, incoming, form)
-        if checked != submission.config:
-            submission = replace(submission, config=checked, message=_PRUNED_ALREADY)
-            write_atomically(incoming.folder / CONFIG, checked)
-        return await asyncio.to_thread(_keep, service, token, allowed, submission, incoming, study_id)
+    with service.under_way.one_more(token.id, key, allowed.queued):
+        async with _incoming(service, study_id) as incoming:
+            await asyncio.to_thread(_check_room, service, token, allowed, key)
+            form = await receive(request, incoming.folder / INPUT, allowed.upload_bytes)
+            earlier = await asyncio.to_thread(_known, service, token, key, form)
+            if earlier is not None:
+                return earlier, False
+            submission = await asyncio.to_thread(_submission, service, form, key, allowed)
+            await asyncio.to_thread(write_atomically, incoming.folder / CONFIG, submission.config)
+            checked = await _check(service, incoming, form)
+            if checked != submission.config:
+                submission = replace(submission, config=checked, message=_PRUNED_ALREADY)
+                await asyncio.to_thread(write_atomically, incoming.folder / CONFIG, checked)
+            return await asyncio.to_thread(_keep, service, token, allowed, submission, incoming, study_id)
+
+
+@asynccontextmanager
+async def _incoming(service: Service, study_id: str) -> AsyncIterator[Incoming]:
+    """Give a folder for what comes; others are answered while the disk takes its time, as to remove what is refused."""
+    made = service.storage.incoming(study_id)
+    incoming = await asyncio.to_thread(made.__enter__)
+    try:
+        await asyncio.to_thread((incoming.folder / INPUT).mkdir)
+        yield incoming
+    except BaseException as error:
+        await asyncio.to_thread(made.__exit__, type(error), error, error.__traceback__)
+        raise
+    else:
+        await asyncio.to_thread(made.__exit__, None, None, None)
 
 
 def _check_room(service: Service, token: Token, allowed: Allowance, key: str | None) -> None:
@@ -82,7 +93,7 @@ def _keep(
     """Store the files, then that there is a study; nothing of them is left if it is refused.
 
     If the database goes away at the wrong moment, nobody knows whether the study is there: then its files stay, and
-    the next start of a server removes them if it is not.
+    a server removes them, a day later, if it is not.
     """
     try:
         incoming.keep()
@@ -132,7 +143,8 @@ async def _check(service: Service, incoming: Incoming, form: Form) -> str:
         raise Problem(400, sentence, field=field) from None
 
 
-def _submission(form: Form, config: Config, key: str | None) -> Submission:
+def _submission(service: Service, form: Form, key: str | None, allowed: Allowance) -> Submission:
+    config = policy.within_share(_config(service, form), allowed.gpus)
     return Submission(
         name=_name(form, config),
         priority=_priority(form),
@@ -149,7 +161,8 @@ def _submission(form: Form, config: Config, key: str | None) -> Submission:
 
 
 def _name(form: Form, config: Config) -> str:
-    name = form.texts.get("name", "").strip() or f"{config.model.name} {config.data.name}"[:MOST_NAME]
+    usual = f"{config.model.name} {config.data.name}".replace("/", " ")[:MOST_NAME]
+    name = form.texts.get("name", "").strip() or usual
     if len(name) > MOST_NAME or not name.isprintable() or "/" in name or "\\" in name:
         raise Problem(422, f"A name is at most {MOST_NAME} printable characters, none of them / or \\.", field="name")
     return name

@@ -20,14 +20,14 @@ class UnderWay:
 
         Args:
             token_id: whose.
-            key: its Idempotency-Key; one that is sent again, as it was cut off, does not count twice.
+            key: its Idempotency-Key; what is sent again, as it was cut off, is let in beside what was cut off.
             most: how many may be under way; at least one always may, since what waits is counted elsewhere.
 
         Raises:
             LimitError: if too many are.
         """
         keys = self._keys.setdefault(token_id, [])
-        others = sum(other is None or other != key for other in keys)
+        others = len(keys) - (key is not None and key in keys)
         if others >= max(1, most):
             raise LimitError(f"{others} of your uploads are under way already, and {most} may; try again later.")
         keys.append(key)

@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { announce } from "./announce.js";
 import { confirm, readText } from "./dialog.js";
 import { h, say } from "./dom.js";
-import { hasEnded, mayCancel, mayDelete, mayResume } from "./words.js";
+import { mayCancel, mayDelete, mayResume } from "./words.js";
 import { maySubmit } from "./who.js";
 
 export function actions(id, { changed, gone }) {
@@ -63,7 +63,7 @@ export function actions(id, { changed, gone }) {
     allow(cancel, may && mayCancel(study));
     allow(resume, may && mayResume(study));
     allow(remove, may && mayDelete(study));
-    report.hidden = !(hasEnded(study) && study.state === "SUCCEEDED");
+    report.hidden = !(study.state === "SUCCEEDED");
     for (const button of [cancel, resume, remove]) button.title = may ? "" : "This token may only read.";
   }
 

@@ -69,6 +69,7 @@ export function listView(main, { query, signal }) {
   }
 
   async function changed() {
+    if (signal.aborted) return; // the reader has left while a name was typed
     wanted.after = null;
     // Replaced, not pushed: typing a name is no journey.
     history.replaceState(null, "", to(wanted));

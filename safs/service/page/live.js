@@ -10,11 +10,11 @@ const LONGEST_WAIT = 30_000;
 const HIDDEN = 60_000; // A tab that nobody sees gives its connection back after this.
 
 /**
- * `handle(type, data)` takes each event, `poll()` reads everything anew, `ended()` tells whether nothing more will come,
- * and `badge(mode)` shows how it stands: connecting, live, polling, paused or ended. Returns a function that starts
- * again after an end (a study was resumed).
+ * `handle(type, data)` takes each event, `poll()` reads everything anew, `ended()` tells whether nothing more comes now
+ * and `final()` whether nothing ever will, and `badge(mode)` shows how it stands: connecting, live, polling, paused or
+ * ended. Returns a function that starts again after an end (a study was resumed).
  */
-export function follow(id, { handle, poll, ended, badge }, signal) {
+export function follow(id, { handle, poll, ended, final, badge }, signal) {
   let last = null;
   let failures = 0;
   let connection = new AbortController();
@@ -60,7 +60,9 @@ export function follow(id, { handle, poll, ended, badge }, signal) {
     while (!signal.aborted) {
       if (ended()) {
         badge("ended");
-        await woken();
+        // Somebody may resume it elsewhere, unless there is nothing to resume.
+        await (final() ? woken() : Promise.race([woken(), sleep(HIDDEN, signal)]));
+        if (!signal.aborted && !final()) await poll();
         continue;
       }
       if (document.hidden && paused) {

@@ -15,7 +15,7 @@ export function logPanel(id, signal) {
   const frame = h("div", { class: "log-frame", hidden: true }, pre, jump);
   const node = panel("log", "Log", note, frame);
   const decoder = new TextDecoder();
-  let offset = 0;
+  let offset = -MOST; // at first from the end
   let cut = false;
 
   const atEnd = () => pre.scrollHeight - pre.scrollTop - pre.clientHeight < 24;
@@ -48,10 +48,15 @@ export function logPanel(id, signal) {
   const read = joined(async () => {
     try {
       for (;;) {
-        const { data, next, complete } = await api.log(id, offset, signal);
+        const first = offset < 0;
+        let { data, next, complete } = await api.log(id, offset, signal);
         if (signal.aborted) return;
-        const grew = next > offset;
-        offset = Math.max(offset, next);
+        const grew = next > Math.max(0, offset);
+        if (first && next > data.length) {
+          cut = true;
+          data = data.subarray(data.indexOf(10) + 1); // from a whole line on
+        }
+        offset = Math.max(0, offset, next);
         if (data.length) append(decoder.decode(data, { stream: true }));
         if (!grew || complete) return;
       }

@@ -100,6 +100,8 @@ export function studyView(main, { argument: id, signal, arrived }) {
     await poll();
     if (signal.aborted || gone) return;
     files.read();
-    again = follow(id, { handle, poll, ended: () => gone || hasEnded(now.study ?? {}), badge: head.badge }, signal);
+    const ended = () => gone || hasEnded(now.study ?? {});
+    const final = () => gone || now.study?.state === "SUCCEEDED";
+    again = follow(id, { handle, poll, ended, final, badge: head.badge }, signal);
   })();
 }

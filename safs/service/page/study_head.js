@@ -11,7 +11,7 @@ const MODES = {
   live: ["Live", "Changes show at once."],
   polling: ["Polling", "The stream of events is lost; the page asks every few seconds and keeps trying."],
   paused: ["Paused", "The page was hidden for a while."],
-  ended: ["Ended", "The study has ended; nothing more will change."],
+  ended: ["Ended", "The study has ended; nothing changes unless it is resumed."],
 };
 
 export function headPanel({ id, changed, gone }) {

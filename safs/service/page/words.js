@@ -7,7 +7,6 @@ const REASONS = {
   TIMEOUT: "out of time",
   DISK: "out of disk",
   LOST: "its worker was lost",
-  NAN: "not a number",
   ERROR: "error",
 };
 
@@ -38,7 +37,6 @@ export const ALL_STATES = Object.keys(STATES);
 export const ALL_ROWS = Object.keys(ROWS);
 
 export const stateWord = (state) => STATES[state] ?? String(state);
-export const reasonWord = (reason) => REASONS[reason] ?? String(reason ?? "");
 export const phaseWord = (phase) => PHASES[phase] ?? String(phase ?? "");
 export const rowWords = (name) => ROWS[name] ?? [String(name), ""];
 
@@ -50,6 +48,6 @@ export const mayDelete = hasEnded;
 /** "Running", "Cancelling", "Failed: out of memory". */
 export function stateSentence(study) {
   if (study.cancelling && !hasEnded(study)) return "Cancelling";
-  if (study.state === "FAILED" && study.reason) return `Failed: ${reasonWord(study.reason)}`;
+  if (study.state === "FAILED" && study.reason) return `Failed: ${REASONS[study.reason] ?? study.reason}`;
   return stateWord(study.state);
 }

@@ -13,10 +13,12 @@ from sqlalchemy.exc import (
     ArgumentError,
     DatabaseError,
     DBAPIError,
+    DisconnectionError,
     InterfaceError,
     OperationalError,
     SQLAlchemyError,
 )
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from spaces.errors import SafsError, brief
 
@@ -24,6 +26,8 @@ _ANSWER_S = 15
 """How long PostgreSQL may not answer before a connection counts as lost."""
 _GONE = ("25006", "57P01", "57P02", "57P03")
 """PostgreSQL's codes of a server that only reads now, as another has taken its place, or that ends or begins."""
+# SQLite's own: what fails while a connection is made ready does not come as SQLAlchemy's.
+_AWAY = (OperationalError, InterfaceError, DisconnectionError, PoolTimeoutError, sqlite3.OperationalError)
 _BUSY_S = 30
 """How long a transaction waits for its turn to write."""
 
@@ -126,7 +130,9 @@ class Database:
         try:
             with self.reading() as connection:
                 connection.execute(text("SELECT 1"))
-        except OperationalError:
+        except Exception as error:
+            if not is_unusable(error):
+                raise
             return False
         return True
 
@@ -140,13 +146,23 @@ _MIGRATION = 0x5AF5_0001
 
 @contextmanager
 def unusable_said() -> Iterator[None]:
-    """Raise a SafsError instead of errors of a database that is away, full or damaged; any other is a fault of ours."""
+    """Raise a SafsError instead of errors of a database that cannot be used; any other is a fault of ours."""
     try:
         yield
-    except DBAPIError as error:
-        if not isinstance(error, OperationalError | InterfaceError) and type(error) is not DatabaseError:
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        if not is_unusable(error):
             raise
         raise _unusable(error) from error
+
+
+def is_away(error: BaseException) -> bool:
+    """Return whether an error says that a database restarts, cannot be reached, is too busy, or has lost its place."""
+    return isinstance(error, _AWAY) or (isinstance(error, DBAPIError) and error.connection_invalidated)
+
+
+def is_unusable(error: BaseException) -> bool:
+    """Return whether an error says that a database is away, full or damaged."""
+    return is_away(error) or type(error) in (DatabaseError, sqlite3.DatabaseError)
 
 
 def _unusable(error: Exception) -> SafsError:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from safs.service.states import ENDED, Reason, State, check_transition
@@ -83,7 +84,12 @@ _ALL = select(*_COLUMNS).select_from(StudyRow.__table__.join(TokenRow.__table__)
 # What many requests ask is made once: SQLAlchemy takes longer to make a query than SQLite to answer it.
 _ONE = _ALL.where(StudyRow.id == bindparam("study"))
 _ONE_LOCKED = _ONE.with_for_update(of=StudyRow.__table__)
-_NEWEST = _ALL.order_by(StudyRow.id.desc())
+_NEWEST = _ALL.order_by(StudyRow.id.desc()).limit(bindparam("limit"))
+_FILTERS: dict[str, ColumnElement[bool]] = {
+    "token": StudyRow.token_id == bindparam("token"),
+    "states": StudyRow.state.in_(bindparam("states", expanding=True)),
+    "below": StudyRow.id < bindparam("below"),
+}
 _CONFIG = select(StudyRow.config).where(StudyRow.id == bindparam("study"))
 
 
@@ -183,16 +189,18 @@ def listed(
         limit: how many at most.
         below: only those that are older than this id.
     """
-    query = _NEWEST.limit(limit)
-    if token_id is not None:
-        query = query.where(StudyRow.token_id == token_id)
-    if states:
-        query = query.where(StudyRow.state.in_(states))
+    filters = {"token": token_id, "states": list(states) or None, "below": below}
+    given = {filter: value for filter, value in filters.items() if value is not None}
+    query = _newest(tuple(given))
     if name:
         query = query.where(StudyRow.name.icontains(name, autoescape=True))
-    if below is not None:
-        query = query.where(StudyRow.id < below)
-    return [_study(row) for row in connection.execute(query)]
+    rows = connection.execute(query, given | {"limit": limit})
+    return [_study(row) for row in rows]
+
+
+@cache
+def _newest(filters: tuple[str, ...]) -> Select[Any]:
+    return _NEWEST.where(*(_FILTERS[filter] for filter in filters))
 
 
 def config(connection: Connection, id: str) -> str:

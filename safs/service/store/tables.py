@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Float, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Float, ForeignKey, Index, Integer, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 _Serial = BigInteger().with_variant(Integer, "sqlite")  # only an INTEGER key counts by itself in SQLite
@@ -95,7 +95,7 @@ class StudyRow(Base):
         UniqueConstraint("token_id", "idempotency_key"),
         Index("studies_by_state", "state", "id"),
         Index("studies_by_owner", "token_id", "id"),
-        Index("studies_by_turn", "state", "priority", "id"),
+        Index("studies_by_turn", "state", text("priority DESC"), "id"),
     )
 
 

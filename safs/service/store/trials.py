@@ -15,6 +15,7 @@ _AFTER = (
     .where(TrialRow.study_id == bindparam("study"), TrialRow.n > bindparam("last"))
     .order_by(TrialRow.n)
 )
+_SOME_AFTER = _AFTER.limit(bindparam("limit"))  # made once: SQLAlchemy takes longer for that than SQLite to answer
 
 
 def count(connection: Connection, study_id: str) -> int:
@@ -34,5 +35,7 @@ def add(connection: Connection, study_id: str, trials: Sequence[Mapping[str, Any
 
 def after(connection: Connection, study_id: str, n: int, limit: int | None = None) -> list[Mapping[str, Any]]:
     """Return the trials of a study after the n-th."""
-    query = _AFTER if limit is None else _AFTER.limit(limit)
-    return list(connection.execute(query, {"study": study_id, "last": n}).scalars())
+    query, values = _AFTER, {"study": study_id, "last": n}
+    if limit is not None:
+        query, values = _SOME_AFTER, values | {"limit": limit}
+    return list(connection.execute(query, values).scalars())

@@ -23,6 +23,7 @@ from safs.service.worker.outcome import CANCELED, LEFT, Outcome, lost, outcome_o
 from safs.service.worker.patience import Patience
 from safs.service.worker.process import StudyProcess
 from safs.service.worker.said import How
+from safs.storage import FULL
 from spaces.errors import brief
 
 GRACE_S = 30.0
@@ -126,7 +127,8 @@ class Job:
             try:
                 self._start()
             except OSError as error:
-                self._end(lost(f"Its process could not be started ({error.strerror or error})."))
+                said = f"Its process could not be started ({error.strerror or error})."
+                self._end(Outcome(State.FAILED, Reason.DISK, said) if error.errno in FULL else lost(said))
 
     def _start(self) -> None:
         with (self._folder / LOG).open("a", encoding="utf-8") as log:

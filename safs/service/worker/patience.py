@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from safs.service.store import database
 
-# SQLite's own: what fails while a connection is made ready does not come as SQLAlchemy's.
-_AWAY = (OperationalError, InterfaceError, DisconnectionError, PoolTimeoutError, sqlite3.OperationalError, OSError)
 _FIRST_S = 0.2
 _LONGEST_S = 5.0
 
 
 def is_away(error: Exception) -> bool:
-    """Return whether a database restarts, cannot be reached, is too busy or has lost its place, or a disk hangs."""
-    return isinstance(error, _AWAY) or (isinstance(error, DBAPIError) and error.connection_invalidated)
+    """Return whether the database is away, or the storage."""
+    return database.is_away(error) or isinstance(error, OSError)
 
 
 class Patience:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,12 +9,11 @@ from typing import Any
 
 from safs.journal import HeldError
 from safs.service.states import Reason
-from safs.storage import StorageError
+from safs.storage import FULL, StorageError
 from spaces.errors import SafsError, brief
 
 _LOST = 1
 """The exit code of errors by which a study can go on as it is, once its cluster can be used again."""
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class How(StrEnum):
@@ -52,7 +50,7 @@ def said_of(error: Exception) -> Said:
     """Return what there is to say of an error that ended a study."""
     if isinstance(error, HeldError):
         return Said(How.HELD, None, str(error))
-    if isinstance(error, StorageError) and isinstance(error.__cause__, OSError) and error.__cause__.errno in _FULL:
+    if isinstance(error, StorageError) and isinstance(error.__cause__, OSError) and error.__cause__.errno in FULL:
         return Said(How.ERROR, Reason.DISK, str(error))
     if isinstance(error, SafsError):
         lost = error.exit_code == _LOST

@@ -12,14 +12,14 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from safs.cli.interrupts import INTERRUPTED, end, quitting, raising
+from safs.interrupts import INTERRUPTED, end, quitting, raising
 from safs.service.storage.layout import CONFIG, RUN
 from safs.service.worker.said import How, Said, said_of
 from safs.service.worker.tie import tie_to_worker
 from spaces.errors import SafsError
 
 if TYPE_CHECKING:
-    from safs.cli.lines import Lines
+    from safs.progress.lines import Lines
     from safs.service.worker.telling import Telling
 
 
@@ -30,7 +30,7 @@ def main(pipe: int, niceness: int) -> int:
     from rich.console import Console
 
     import safs.study  # noqa: F401 - while a signal still ends this at once: some imports swallow exceptions
-    from safs.cli.lines import Lines
+    from safs.progress.lines import Lines
     from safs.service.worker.telling import Telling
 
     lines = Lines(Console(stderr=True), every_epoch=False)

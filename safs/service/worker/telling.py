@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from safs.cli.phases import journal_name
-from safs.cli.tally import Open, Tally
+from safs.progress.phases import journal_name
+from safs.progress.tally import Open, Tally
 from safs.service.worker.said import How, Said
 
 _PERIOD_S = 1.0

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from safs.cli.lines import Lines, Warnings
 from safs.cli.live import LiveView, live
 from safs.cli.options import Verbosity
 from safs.cli.progress import progress
 from safs.outcome import Reason, Status, TrialOutcome
+from safs.progress.lines import Lines, Warnings
 from safs.protocol import Protocol
 from safs.spec import TrialSpec
 

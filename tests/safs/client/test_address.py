@@ -24,7 +24,20 @@ def test_what_is_no_address(url):
         Client(url, None)
 
 
-@pytest.mark.parametrize("url", ["http://me:hush@a", "http://a/?token=hush", "http://a/#hush", "http://a b"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://me:hush@a",
+        "me:hush@a:8000",
+        "ftp://me:hush@a",
+        "http://me:hush@a:99999",
+        "http://a/?token=hush",
+        "http://a/#hush",
+        "http://a b",
+        "http://a?",
+        "http://a/#",
+    ],
+)
 def test_an_address_holds_no_secret_and_none_is_shown(url):
     with pytest.raises(SafsError) as caught:
         Client(url, None)

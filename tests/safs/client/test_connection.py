@@ -165,3 +165,9 @@ def test_half_a_character_is_one_sentence(client):
 def test_what_is_no_number_of_an_event_is_refused(client, after):
     with pytest.raises(SafsError, match="An event's id is a number"):
         client.events(ID, after)
+
+
+def test_a_request_that_no_server_would_take_is_one_sentence(stub, client):
+    with pytest.raises(SafsError, match=r"No such request can be made: .*too long"):
+        list(client.studies(name="a" * 70_000))
+    assert stub.requests == []

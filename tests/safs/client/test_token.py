@@ -1,7 +1,10 @@
+import pwd
+
 import pytest
 
 from safs.client.address import read_address
 from safs.client.token import StoredToken, default_token_file, find_token, store_token
+from safs.service.home import home
 from spaces.errors import SafsError
 
 HERE, THERE = read_address("http://localhost:8000"), read_address("https://safs.example.org")
@@ -105,3 +108,24 @@ def test_a_missing_file_is_one_sentence(tmp_path):
 def test_a_relative_xdg_folder_is_none(monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", "relative")
     assert default_token_file().parts[-3:] == (".config", "safs", "token")
+
+
+def test_whoever_has_no_home_is_told_what_to_set(monkeypatch):
+    def nobody(_):
+        raise KeyError
+
+    for name in ("HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    for act in (lambda: find_token(HERE, None), lambda: store_token("safs_x", 8000)):
+        with pytest.raises(SafsError, match=r"no home folder.*set XDG_CONFIG_HOME"):
+            act()
+    with pytest.raises(SafsError, match="no home folder; set --home or SAFS_HOME"):
+        home(None)
+
+
+def test_a_folder_that_cannot_be_looked_into_is_one_sentence(monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", f"/{'a' * 300}")
+    for act in (lambda: find_token(HERE, None), lambda: store_token("safs_x", 8000)):
+        with pytest.raises(SafsError, match=r"cannot be.*\(File name too long\); set XDG_CONFIG_HOME"):
+            act()

@@ -69,7 +69,7 @@ def upgrade() -> None:
     )
     op.create_index("studies_by_owner", "studies", ["token_id", "id"], unique=False)
     op.create_index("studies_by_state", "studies", ["state", "id"], unique=False)
-    op.create_index("studies_by_turn", "studies", ["state", "priority", "id"], unique=False)
+    op.create_index("studies_by_turn", "studies", ["state", sa.text("priority DESC"), "id"], unique=False)
     op.create_table(
         "events",
         sa.Column("id", _SERIAL, nullable=False),

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from safs.cli.eta import TimeLeft
-from safs.cli.phases import Phase, Phases
 from safs.outcome import TrialOutcome
+from safs.progress.eta import TimeLeft
+from safs.progress.phases import Phase, Phases
 from safs.spec import TrialSpec
 
 

@@ -7,9 +7,9 @@ import time
 from rich.console import Console
 from rich.text import Text
 
-from safs.cli.tally import Tally
 from safs.observer import Silent
 from safs.outcome import TrialOutcome
+from safs.progress.tally import Tally
 from safs.spec import TrialSpec
 
 

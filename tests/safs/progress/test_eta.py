@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from safs.cli.eta import TimeLeft
+from safs.progress.eta import TimeLeft
 from safs.protocol import Protocol
 from safs.spec import TrialSpec
 
