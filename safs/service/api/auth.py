@@ -8,7 +8,7 @@ from anyio import to_thread
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
-from safs.service.api.context import Service, Serving
+from safs.service.api.context import Service
 from safs.service.api.problems import CHALLENGE, Problem
 from safs.service.store import tokens
 from safs.service.store.tokens import Scope, Token
@@ -18,21 +18,12 @@ _scheme = HTTPBearer(auto_error=False, description="A token of `safs token creat
 _LONGEST = 200
 
 
-async def _token(request: Request, service: Serving, _: Annotated[object, Depends(_scheme)]) -> Token:
-    kind, _space, secret = request.headers.get("authorization", "").partition(" ")
-    good = kind.lower() == "bearer" and 0 < len(secret) <= _LONGEST
-    found = await to_thread.run_sync(_find, service, secret) if good else None
-    if found is None:
-        raise Problem(401, "A token is needed that is good here: Authorization: Bearer safs_...", headers=CHALLENGE)
-    return found
-
-
 def _find(service: Service, secret: str) -> Token | None:
     with service.database.reading() as connection:
         return tokens.find(connection, secret)
 
 
-async def only_known(request: Request, _: Annotated[Token, Depends(_token)]) -> None:
+def _check_parameters(request: Request) -> None:
     """Refuse parameters that an operation does not have: misspelt ones would be passed over in silence."""
     known = [parameter.alias for parameter in request.scope["route"].dependant.query_params]
     for name in request.query_params:
@@ -42,7 +33,15 @@ async def only_known(request: Request, _: Annotated[Token, Depends(_token)]) -> 
 
 
 def _at_least(scope: Scope) -> object:
-    async def check(token: Annotated[Token, Depends(_token)]) -> Token:
+    """Return what gives an operation the token that asks for it; one dependency, as each takes time in every answer."""
+
+    async def check(request: Request, _: Annotated[object, Depends(_scheme)]) -> Token:
+        kind, _space, secret = request.headers.get("authorization", "").partition(" ")
+        good = kind.lower() == "bearer" and 0 < len(secret) <= _LONGEST
+        token = await to_thread.run_sync(_find, request.app.state.service, secret) if good else None
+        if token is None:
+            raise Problem(401, "A token is needed that is good here: Authorization: Bearer safs_...", headers=CHALLENGE)
+        _check_parameters(request)
         if token.scope < scope:
             has, needs = token.scope.name.lower(), scope.name.lower()
             raise Problem(403, f"This needs a token of the scope {needs}; that of {token.name!r} is {has}.")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 
-from safs.service.api.auth import Reader, only_known
+from safs.service.api.auth import Reader
 from safs.service.api.context import Serving
 from safs.service.api.download import download, is_known
 from safs.service.api.problems import Problem, documented
@@ -16,7 +16,7 @@ from safs.service.states import ENDED
 from safs.service.storage.files import File
 from safs.service.store.studies import Study
 
-router = APIRouter(tags=["files"], dependencies=[Depends(only_known)])
+router = APIRouter(tags=["files"])
 
 _MOST_LOG = 256 * 1024
 _TEXT: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}

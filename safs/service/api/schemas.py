@@ -159,8 +159,8 @@ def answered(model: type[BaseModel], values: Mapping[str, Any]) -> Response:
     return Response(model.model_validate(values).model_dump_json(), media_type="application/json")
 
 
-def shown(study: Study, *, whole: bool) -> dict[str, Any]:
-    """Return a study as the API shows it; its summary only if it is asked for alone."""
+def shown(study: Study) -> dict[str, Any]:
+    """Return a study as the API shows it."""
     return {
         "id": study.id,
         "name": study.name,
@@ -179,7 +179,7 @@ def shown(study: Study, *, whole: bool) -> dict[str, Any]:
         "searcher": study.searcher,
         "checkpoint": _checkpoint(study.checkpoint),
         "progress": study.progress,
-        "summary": study.summary if whole else None,
+        "summary": study.summary,
     }
 
 

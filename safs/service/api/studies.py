@@ -6,10 +6,10 @@ import json
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 
 from safs.service.api.allowance import allowance
-from safs.service.api.auth import Reader, Submitter, only_known, owner
+from safs.service.api.auth import Reader, Submitter, owner
 from safs.service.api.context import Service, Serving
 from safs.service.api.problems import Problem, documented
 from safs.service.api.schemas import MeAnswer, StudiesAnswer, StudyAnswer, TrialsAnswer, answered, shown
@@ -21,7 +21,7 @@ from safs.service.store import studies, trials
 from safs.service.store.studies import Study
 from safs.service.store.tokens import Token
 
-router = APIRouter(tags=["studies"], dependencies=[Depends(only_known)])
+router = APIRouter(tags=["studies"])
 
 StudyId = Annotated[str, Path(pattern="^[0-9a-f]{24}$", examples=["1a2006f2c0d2f0aa71b3c9d4"])]
 _FORM = {
@@ -69,7 +69,7 @@ async def submit(
     response.headers["Location"] = f"{request.url.path}/{study.id}"
     if not new:
         response.status_code = 200
-    return shown(study, whole=True)
+    return shown(study)
 
 
 @router.get("/studies", response_model=StudiesAnswer, responses=documented(401, 422, 503))
@@ -88,13 +88,13 @@ def list_studies(
         )
     page = found[:limit]
     following = page[-1].id if len(found) > limit else None
-    return answered(StudiesAnswer, {"studies": [shown(study, whole=False) for study in page], "next": following})
+    return answered(StudiesAnswer, {"studies": [shown(study) for study in page], "next": following})
 
 
 @router.get("/studies/{id}", response_model=StudyAnswer, responses=documented(401, 404, 422, 503))
 def study(id: StudyId, service: Serving, token: Reader) -> Response:
     """Return one study."""
-    return answered(StudyAnswer, shown(find(service, token, id), whole=True))
+    return answered(StudyAnswer, shown(find(service, token, id)))
 
 
 @router.get(
@@ -138,7 +138,7 @@ def cancel(id: StudyId, service: Serving, token: Submitter) -> dict[str, Any]:
         found = _of(token, studies.get(connection, id, for_update=True))
         if not studies.cancel(connection, found):
             raise Problem(409, f"The study is {found.state} already; only one that waits or runs can be canceled.")
-        return shown(_of(token, studies.get(connection, id)), whole=True)
+        return shown(_of(token, studies.get(connection, id)))
 
 
 @router.post(
@@ -153,7 +153,7 @@ def resume(id: StudyId, service: Serving, token: Submitter) -> dict[str, Any]:
         found = _of(token, studies.get(connection, id, for_update=True))
         if not studies.resume(connection, found, most_queued=service.settings.limits.queued):
             raise Problem(409, f"The study is {found.state}; only one that FAILED or was CANCELED can be resumed.")
-        return shown(_of(token, studies.get(connection, id)), whole=True)
+        return shown(_of(token, studies.get(connection, id)))
 
 
 @router.delete("/studies/{id}", status_code=204, responses=documented(401, 403, 404, 409, 422, 503))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, null, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from safs.service.states import ENDED, Reason, State, check_transition
@@ -79,12 +79,19 @@ class Study:
     summary: Mapping[str, Any] | None
 
 
-_COLUMNS = [TokenRow.name.label("owner") if f.name == "owner" else getattr(StudyRow, f.name) for f in fields(Study)]
-_ALL = select(*_COLUMNS).select_from(StudyRow.__table__.join(TokenRow.__table__))
+_COLUMNS = {f.name: getattr(StudyRow, f.name) for f in fields(Study) if f.name != "owner"} | {"owner": TokenRow.name}
+_BRIEF = _COLUMNS | {"summary": null()}
+_JOINED = StudyRow.__table__.join(TokenRow.__table__)
+
+
+def _select(columns: Mapping[str, Any]) -> Select[Any]:
+    return select(*(column.label(name) for name, column in columns.items())).select_from(_JOINED)
+
+
 # What many requests ask is made once: SQLAlchemy takes longer to make a query than SQLite to answer it.
-_ONE = _ALL.where(StudyRow.id == bindparam("study"))
+_ONE = _select(_COLUMNS).where(StudyRow.id == bindparam("study"))
 _ONE_LOCKED = _ONE.with_for_update(of=StudyRow.__table__)
-_NEWEST = _ALL.order_by(StudyRow.id.desc()).limit(bindparam("limit"))
+_NEWEST = _select(_BRIEF).order_by(StudyRow.id.desc()).limit(bindparam("limit"))
 _FILTERS: dict[str, ColumnElement[bool]] = {
     "token": StudyRow.token_id == bindparam("token"),
     "states": StudyRow.state.in_(bindparam("states", expanding=True)),
@@ -179,7 +186,7 @@ def listed(
     limit: int,
     below: str | None = None,
 ) -> list[Study]:
-    """Return studies, newest first, of that token if one is given.
+    """Return studies without their summaries, newest first, of that token if one is given.
 
     Args:
         connection: to the database.
