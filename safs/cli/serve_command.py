@@ -30,6 +30,7 @@ def serve(
 ) -> None:
     """Take studies over HTTP, run them, and show them in a browser."""
     from safs.client.token import StoredToken, store_token
+    from safs.data.roots import settle_data_root
     from safs.interrupts import raising
     from safs.service.home import home as home_folder
     from safs.service.home import opened_database
@@ -37,6 +38,7 @@ def serve(
     from safs.service.serving import serve as run
     from safs.service.settings import ServiceSettings
 
+    settle_data_root()
     read = ServiceSettings.read(settings)
     folder = home_folder(home)
     stored: list[StoredToken] = []

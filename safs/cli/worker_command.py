@@ -22,6 +22,7 @@ def worker(
     tied: Annotated[bool, typer.Option("--tied", hidden=True, help="Leave when the standard input ends.")] = False,
 ) -> None:
     """Run the studies that wait in the service, until it is interrupted; then they go on with another worker."""
+    from safs.data.roots import settle_data_root
     from safs.service import home as places
     from safs.service.settings import ServiceSettings
     from safs.service.storage.belonging import check_belongs
@@ -29,6 +30,7 @@ def worker(
     from safs.service.worker.tie import when_input_ends
     from safs.service.worker.worker import Worker
 
+    settle_data_root()
     chosen = ServiceSettings.read(settings)
     if concurrency is not None:
         chosen = chosen.model_copy(update={"concurrency": concurrency})

@@ -22,6 +22,11 @@ def data_root(root: Path | None) -> Path:
     return path
 
 
+def settle_data_root() -> None:
+    """Make the folder of this process that of all that it starts, wherever those work."""
+    os.environ[VARIABLE] = str(Path(os.environ.get(VARIABLE) or "data").absolute())
+
+
 def data_file(root: Path | None, relative: str) -> Path:
     """Return the path of a dataset's file below the data root.
 

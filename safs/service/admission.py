@@ -68,7 +68,11 @@ class Admission:
         process = self._context.Process(target=_run, args=arguments, daemon=True)
         with self._starting:
             self._start_forkserver()
-            process.start()
+            try:
+                process.start()
+            except (EOFError, OSError):  # it has just died
+                self._start_forkserver()
+                process.start()
         theirs.close()
         try:
             if not ours.poll(self._limits.admission_seconds):

@@ -125,7 +125,7 @@ def _check_data(config: Config, settings: ServiceSettings) -> None:
     if data.root is not None and not data.root.is_absolute():
         raise FieldError("data.root", "`data.root` must be an absolute path on the service's machine; or leave it out.")
     if data.root is not None:
-        usual = os.environ.get(VARIABLE)  # where studies read that name none; empty is as good as missing
+        usual = os.environ.get(VARIABLE)  # where studies read that name none
         roots = [*settings.data_roots, *([Path(usual)] if usual else [])]
         if not any(data.root.resolve().is_relative_to(root.resolve()) for root in roots):
             raise FieldError("data.root", "`data.root` must lie in a data folder of the service; leave it out.")

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -13,9 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from safs.client.token import default_token_file, store_token
-from safs.service.store import tokens
-from safs.service.store.database import Database
+from safs.client.token import store_token
 from tests.safs.client.stub import ID, TOKEN, Stub, answer, drop, events, logged, problem, ranges, study
 
 ROOT = Path(__file__).parents[3]
@@ -35,14 +32,29 @@ def stub(monkeypatch, tmp_path):
         yield server
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_help_loads_nothing_heavy(verb):
-    command = [sys.executable, "-X", "importtime", "-m", "safs", verb, "--help"]
+_HELP_OF_EACH = """
+import os, sys
+from safs.cli import main
+for verb in sys.argv[1:]:
+    if (child := os.fork()) == 0:
+        sys.argv = ["safs", verb, "--help"]
+        try:
+            main()
+        finally:
+            print(verb, "has loaded", *sorted(sys.modules), flush=True)
+            os._exit(0)
+    os.waitpid(child, 0)
+"""
+
+
+def test_help_loads_nothing_heavy():
+    command = [sys.executable, "-c", _HELP_OF_EACH, *VERBS]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert "--token-file" in done.stdout, done.stderr
-    imported = {name.partition(".")[0] for name in re.findall(r"\| +([\w.]+)$", done.stderr, re.MULTILINE)}
-    assert imported & {"torch", "ray", "httpx2", "fastapi", "sqlalchemy", "yaml"} == set()
+    assert done.stdout.count("--token-file") == len(VERBS), done.stderr
+    loaded = dict(re.findall(r"^(\w+) has loaded (.*)$", done.stdout, re.MULTILINE))
+    heavy = {"torch", "ray", "httpx2", "fastapi", "sqlalchemy", "yaml"}
+    assert {verb: heavy & set(modules.split()) for verb, modules in loaded.items()} == {verb: set() for verb in VERBS}
 
 
 @pytest.mark.parametrize("arguments", [[verb, ID] for verb in VERBS[2:7]] + [["list"], ["fetch", ID, "--out", "x"]])
@@ -78,62 +90,6 @@ def test_a_token_that_is_refused_is_named_by_where_it_comes_from(stub, refused, 
     monkeypatch.delenv("SAFS_TOKEN")
     stored = store_token(TOKEN, 1).file
     assert f"The token in {stored} is not known" in refused("list")
-
-
-# serve
-
-
-@pytest.fixture
-def serve(call_safs, monkeypatch, tmp_path):
-    """Returns what starts a service of a home at a port, and ends it as soon as it would serve."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setattr("safs.service.serving.serve", lambda settings, database, storage, listening, worker: None)
-    return lambda home, port: call_safs("serve", "--home", tmp_path / home, "--port", port)
-
-
-def token_names(home):
-    database = Database.in_folder(home)
-    database.migrate()
-    with database.reading() as connection:
-        names = [token.name for token in tokens.every(connection)]
-    database.close()
-    return names
-
-
-def test_the_first_token_waits_for_a_free_port(serve, tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        code, out, err = serve("home", port)
-    assert (code, out) == (2, "")
-    assert "--port" in err
-    assert token_names(tmp_path / "home") == []
-    assert not default_token_file().exists()
-    code, out, _ = serve("home", port)
-    assert code == 0
-    assert f"stored in {default_token_file()}: {default_token_file().read_text()}" in out
-    assert token_names(tmp_path / "home") == ["first"]
-    assert serve("home", port) == (0, f"The page: http://127.0.0.1:{port}/\n", "")
-
-
-def test_the_first_token_is_good_only_once_it_is_stored(serve, tmp_path):
-    (tmp_path / "config").write_text("no folder")
-    code, out, err = serve("home", 0)
-    assert (code, out, err.count("\n")) == (2, "", 1)
-    assert token_names(tmp_path / "home") == []
-
-
-def test_a_second_service_leaves_the_token_of_the_first(serve, tmp_path):
-    serve("one", 0)
-    first = default_token_file().read_text()
-    _, out, err = serve("two", 0)
-    port = int(re.search(r"The page: http://127.0.0.1:(\d+)/#token=", out)[1])
-    own = default_token_file().parent / "tokens" / str(port)
-    assert f"stored in {own}: {own.read_text()}" in out
-    assert (default_token_file().read_text(), err) == (first, "")
-    second = own.read_text()
-    _, _, err = serve("three", port)
-    assert err == f"{own} held the token of another service; it is now in {own}.1.\n"
-    assert own.with_name(f"{port}.1").read_text() == second
 
 
 # submit
@@ -209,22 +165,6 @@ def test_a_study_is_called_after_its_file_as_far_as_that_can_be(stub, config, ca
     odd.write_text("model: lenet5\n")
     assert call_safs("submit", "--config", odd)[0] == 0
     assert sent(stub)["name"] == ("a??" + "b" * 120)[:100]
-
-
-# token
-
-
-def test_limits_of_tokens_are_numbers_that_fit(tmp_path, refused):
-    for option, value in (("--queued", "9" * 23), ("--upload-bytes", "9" * 23), ("--gpus", "inf")):
-        error = refused("token", "create", "x", option, value, "--home", tmp_path)
-        assert "A token's limit of" in error
-    (tmp_path / "safs.db").write_bytes(b"no database" * 1000)
-    assert "The database cannot be used" in refused("token", "list", "--home", tmp_path)
-
-
-@pytest.mark.parametrize("host", ["a..b", "x" * 100, "\udcff"])
-def test_what_is_no_name_of_a_machine_is_nothing_to_listen_at(host, tmp_path, refused):
-    assert "--host must be an address" in refused("serve", "--host", host, "--home", tmp_path)
 
 
 # list and status

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import httpx2
+import psutil
 import pytest
 from sqlalchemy import create_engine, text
 
@@ -21,6 +22,8 @@ from safs.service.store import tokens
 from safs.service.store.database import Database
 from safs.service.store.tokens import Scope
 from tests.safs.conftest import ROOT, TINY
+
+_START_S = 60
 
 
 def free_port():
@@ -37,13 +40,24 @@ def wait_until(holds, seconds=60):
         time.sleep(0.05)
 
 
+def until_its_end(connection, end):
+    """Return what comes over a connection, up to this end of it."""
+    said = b""
+    while not said.endswith(end):
+        piece = connection.recv(65_536)
+        assert piece, said
+        said += piece
+    return said
+
+
 class Server:
-    """`safs serve` in a process of its own.
+    """`safs serve` in a process of its own; whoever uses it in a `with` block leaves none of its processes.
 
     Attributes:
         home: its home.
         url: its address.
         database: a second view of its database.
+        secrets: the tokens that it made for tests.
     """
 
     def __init__(self, home, *options, **environment):
@@ -55,53 +69,81 @@ class Server:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process = None
+        self.secrets = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        if self.process is not None and self.process.poll() is None:
+            self._kill_all()
+        self.database.close()
 
     def start(self):
         command = [sys.executable, "-m", "safs", "serve", "--home", self.home, "--port", str(self.port)]
-        self.log = (self.home / "serve.log").open("ab")
-        self.process = subprocess.Popen(
-            [*command, *self._options], env=self._environment, stdout=self.log, stderr=self.log
-        )
-        until = time.monotonic() + 60
-        with httpx2.Client(trust_env=False) as client:
-            while True:
-                with contextlib.suppress(httpx2.TransportError):
-                    if client.get(f"{self.url}/healthz").status_code == 200:
-                        return self
-                assert self.process.poll() is None, (self.home / "serve.log").read_text()
-                assert time.monotonic() < until, "it does not start"
-                time.sleep(0.05)
+        with (self.home / "serve.log").open("ab") as log:
+            self.process = subprocess.Popen([*command, *self._options], env=self._environment, stdout=log, stderr=log)
+        try:
+            self._wait_until_it_answers()
+        except BaseException:
+            self._kill_all()
+            raise
+        return self
 
     def stop(self):
         self.process.terminate()
-        code = self.process.wait(60)
-        self.log.close()
-        return code
+        return self.process.wait(60)
 
     def kill(self):
         self.process.kill()
         self.process.wait()
-        self.log.close()
+
+    def said(self):
+        return (self.home / "serve.log").read_text()
 
     def token(self, name, scope=Scope.SUBMIT, **limits):
         with self.database.writing() as connection:
-            return tokens.create(connection, name, scope, **limits)
+            secret = tokens.create(connection, name, scope, **limits)
+        self.secrets.append(secret)
+        return secret
 
     def client(self, token):
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         return httpx2.Client(base_url=self.url, headers=headers, trust_env=False, timeout=60)
 
+    def _wait_until_it_answers(self):
+        until = time.monotonic() + _START_S
+        with httpx2.Client(trust_env=False) as client:
+            while True:
+                with contextlib.suppress(httpx2.TransportError):
+                    if client.get(f"{self.url}/healthz").status_code == 200:
+                        return
+                assert self.process.poll() is None, self.said()
+                assert time.monotonic() < until, f"it does not start: {self.said()}"
+                time.sleep(0.05)
+
+    def _kill_all(self):
+        left = []
+        with contextlib.suppress(psutil.NoSuchProcess):
+            left = psutil.Process(self.process.pid).children(recursive=True)
+        self.kill()
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    """A server that is shared by all tests that only read and submit; nothing runs its studies."""
-    made = Server(tmp_path_factory.mktemp("home"), "--no-worker").start()
-    yield made
-    assert made.stop() == 130, (made.home / "serve.log").read_text()
-    log = (made.home / "serve.log").read_text()
+    """A server that is shared by all tests that only read and submit; nothing runs its studies. Its data is its own."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "data").mkdir()
+    with Server(home, "--no-worker", SAFS_DATA_ROOT=str(home / "data")) as made:
+        yield made.start()
+        assert made.stop() == 130, made.said()
+    log = made.said()
     assert "Traceback" not in log
     assert "leaked" not in log
-    made.database.close()
+    assert not [secret for secret in made.secrets if secret in log]
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +182,11 @@ class Postgres:
         self._process = None
 
     def __enter__(self):
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            shutil.rmtree(self._folder)
+            raise
         return self
 
     def __exit__(self, *error):
@@ -151,19 +197,27 @@ class Postgres:
         options = ["-p", str(self._port), "-k", self._folder, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
         command = [self._programs / "postgres", "-D", self._folder / "data", *options]
         self._process = subprocess.Popen(command, **self._quiet)
-        engine = create_engine(self.url)
-        until = time.monotonic() + 30
-        while True:
-            with contextlib.suppress(Exception), engine.connect():
-                break
-            assert time.monotonic() < until, "it does not start"
-            time.sleep(0.1)
-        engine.dispose()
+        try:
+            self._wait_until_it_answers()
+        except BaseException:
+            self.stop(signal.SIGQUIT)
+            raise
 
     def stop(self, number=signal.SIGINT):
         """Stop it: by SIGINT at once, by SIGQUIT without cleaning up."""
         self._process.send_signal(number)
         self._process.wait()
+
+    def _wait_until_it_answers(self):
+        engine = create_engine(self.url)
+        until = time.monotonic() + _START_S
+        while True:
+            with contextlib.suppress(Exception), engine.connect():
+                break
+            assert self._process.poll() is None, "it ended"
+            assert time.monotonic() < until, "it does not start"
+            time.sleep(0.1)
+        engine.dispose()
 
 
 @pytest.fixture(scope="session")
@@ -226,8 +280,8 @@ def _postgres_programs():
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def database(request, tmp_path):
-    """An empty database of each kind."""
+def unmigrated(request, tmp_path):
+    """A database of each kind without any tables."""
     if request.param == "sqlite":
         made = Database.in_folder(tmp_path)
     else:
@@ -238,6 +292,12 @@ def database(request, tmp_path):
             connection.execute(text(f"CREATE DATABASE {name}"))
         admin.dispose()
         made = Database(url.rpartition("/")[0] + f"/{name}")
-    made.migrate()
     yield made
     made.close()
+
+
+@pytest.fixture
+def database(unmigrated):
+    """An empty database of each kind."""
+    unmigrated.migrate()
+    return unmigrated

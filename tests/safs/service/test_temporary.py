@@ -1,7 +1,6 @@
 """What a server that is killed leaves in the temporary folder is removed by the next."""
 
 import os
-import os
 import shutil
 import stat
 import tempfile

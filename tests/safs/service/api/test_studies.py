@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import threading
 import time
 
 import pytest
@@ -54,21 +53,21 @@ def run(server):
     return begin
 
 
-def stream(client, id, **options):
-    """Follow a study to its end and return its events."""
-    events = []
+def followed(client, id, **options):
+    """Follow a study to its end: yield its events as they come."""
+    until = time.monotonic() + 60
     with client.stream("GET", f"/v1/studies/{id}/events", **options) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         event = {}
         for line in answer.iter_lines():
+            assert time.monotonic() < until, "nothing but heartbeats comes"
             if not line:
                 if "event" in event:
-                    events.append((event.get("id"), event["event"], json.loads(event["data"])))
+                    yield event.get("id"), event["event"], json.loads(event["data"])
                 event = {}
             else:
                 key, _, value = line.partition(": ")
                 event[key] = value
-    return events
 
 
 def test_a_study_from_its_queue_to_its_end(client, study, run):
@@ -149,6 +148,22 @@ def test_cancel_resume_delete(client, server, study):
     refused(client.delete(f"/v1/studies/{study}"), 404)
 
 
+@pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED])
+def test_what_has_ended_is_not_canceled_and_what_succeeded_not_resumed(state, client, study, run):
+    run(study)(state=state)
+    assert f"{state} already" in refused(client.post(f"/v1/studies/{study}/cancel"), 409)
+    if state is State.SUCCEEDED:
+        assert "only one that FAILED or was CANCELED" in refused(client.post(f"/v1/studies/{study}/resume"), 409)
+    assert client.get(f"/v1/studies/{study}").json()["state"] == state
+
+
+def test_a_running_study_is_neither_resumed_nor_deleted(client, study, run):
+    run(study)
+    assert "The study is RUNNING; only one that" in refused(client.post(f"/v1/studies/{study}/resume"), 409)
+    assert "The study is RUNNING; cancel it" in refused(client.delete(f"/v1/studies/{study}"), 409)
+    assert client.get(f"/v1/studies/{study}").json()["state"] == "RUNNING"
+
+
 def test_a_running_study_is_canceled_by_its_worker(client, study, run):
     proceed = run(study)
     answer = client.post(f"/v1/studies/{study}/cancel").json()
@@ -159,13 +174,17 @@ def test_a_running_study_is_canceled_by_its_worker(client, study, run):
 
 def test_events_are_followed_to_the_end_and_from_anywhere(client, study, run):
     proceed = run(study)
-    threading.Timer(1.0, lambda: proceed(trial(1))).start()
     progress = {"phase": "stage1", "done": 0.5, "seconds_left": 1.0, "trials": 1, "running": []}
-    threading.Timer(2.0, lambda: proceed(progress=progress)).start()
-    threading.Timer(3.0, lambda: proceed(trial(2), state=State.SUCCEEDED)).start()
-    began = time.monotonic()
-    events = stream(client, study)
-    assert time.monotonic() - began < 20
+    events = []
+    for event in followed(client, study):  # each comes before the next is there
+        events.append(event)
+        _, kind, data = event
+        if data.get("state") == "RUNNING":
+            proceed(trial(1))
+        elif (kind, data.get("n")) == ("trial", 1):
+            proceed(progress=progress)
+        elif kind == "progress":
+            proceed(trial(2), state=State.SUCCEEDED)
     stored = [event for event in events if event[0] is not None]
     assert [(kind, data.get("state") or data["n"]) for _, kind, data in stored] == [
         ("state", "QUEUED"), ("state", "RUNNING"), ("trial", 1), ("trial", 2), ("state", "SUCCEEDED")
@@ -173,10 +192,10 @@ def test_events_are_followed_to_the_end_and_from_anywhere(client, study, run):
     assert (None, "progress", progress) in events
     numbers = [int(number) for number, _, _ in stored]
     assert numbers == sorted(numbers)
-    assert stream(client, study, headers={"Last-Event-ID": ""}) == stream(client, study)
-    rest = stream(client, study, headers={"Last-Event-ID": str(numbers[2])})
+    assert list(followed(client, study, headers={"Last-Event-ID": ""})) == list(followed(client, study))
+    rest = followed(client, study, headers={"Last-Event-ID": str(numbers[2])})
     assert [event for event in rest if event[0] is not None] == stored[3:]
-    rest = stream(client, study, params={"after": numbers[3]})
+    rest = followed(client, study, params={"after": numbers[3]})
     assert [event for event in rest if event[0] is not None] == stored[4:]
     for bad in ("x", "-1", "9" * 30):
         refused(client.get(f"/v1/studies/{study}/events", headers={"Last-Event-ID": bad}), 422)
@@ -211,9 +230,12 @@ def files(server, study):
     return folder
 
 
-def test_artifacts_are_listed_and_downloaded_in_ranges(client, study, files):
-    refused(client.get(f"/v1/studies/{study}/artifacts/summary.json"), 409)
-    client.post(f"/v1/studies/{study}/cancel")
+def test_artifacts_are_listed_and_downloaded_in_ranges(client, study, run, files):
+    summary = f"/v1/studies/{study}/artifacts/summary.json"
+    assert "The study is QUEUED" in refused(client.get(summary), 409)
+    proceed = run(study)
+    assert "The study is RUNNING" in refused(client.get(summary), 409)
+    proceed(state=State.SUCCEEDED)
     found = client.get(f"/v1/studies/{study}/artifacts").json()["artifacts"]
     assert [(one["path"], one["size"]) for one in found] == [("summary.json", 12), ("figures/curve.png", 10240)]
     url = f"/v1/studies/{study}/artifacts/figures/curve.png"
@@ -238,20 +260,22 @@ def test_artifacts_are_listed_and_downloaded_in_ranges(client, study, files):
     assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", "10240")
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["../config.yaml", "../../safs.db", "%2e%2e/config.yaml", "..%2fconfig.yaml", "/etc/passwd", "%2fetc%2fpasswd",
-     "link", "away/safs.db", ".hidden", "figures", "", "nothing", "summary.json/x", "a%00b", "figures/../../log.txt"],
-)  # fmt: skip
-def test_no_path_leaves_the_folder(path, server, client, study, files):
+OUTSIDE = [
+    "../config.yaml", "../../safs.db", "%2e%2e/config.yaml", "..%2fconfig.yaml", "/etc/passwd", "%2fetc%2fpasswd",
+    "link", "away/safs.db", ".hidden", "figures", "", "nothing", "summary.json/x", "a%00b", "figures/../../log.txt",
+]  # fmt: skip
+
+
+def test_no_path_leaves_the_folder(server, client, study, files):
     client.post(f"/v1/studies/{study}/cancel")
-    connection = http.client.HTTPConnection("127.0.0.1", server.port)  # which leaves paths as they are
-    connection.request("GET", f"/v1/studies/{study}/artifacts/{path}", headers=dict(client.headers))
-    answer = connection.getresponse()
-    content = answer.read()
-    connection.close()
-    assert answer.status in (404, 422), content
-    assert json.loads(content)["status"] == answer.status
+    for path in OUTSIDE:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port)  # which leaves paths as they are
+        connection.request("GET", f"/v1/studies/{study}/artifacts/{path}", headers=dict(client.headers))
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        assert answer.status in (404, 422), (path, content)
+        assert json.loads(content)["status"] == answer.status
 
 
 def test_the_log_is_read_in_parts(client, study, files):

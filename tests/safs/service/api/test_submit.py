@@ -2,6 +2,7 @@
 
 import copy
 import io
+import itertools
 import pickle
 import socket
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from PIL import Image
 from safetensors.torch import save
 
 from safs.config.schema import Config
@@ -17,13 +19,20 @@ from safs.models.registry import make_model
 from safs.pruning import prune
 from safs.service.store.tokens import Scope
 from tests.safs.conftest import TINY, merged
-from tests.safs.service.conftest import wait_until
+from tests.safs.service.conftest import until_its_end, wait_until
+
+
+def as_yaml(config):
+    return config if isinstance(config, str) else yaml.safe_dump(merged(TINY, config))
 
 
 def submitted(client, config, headers=None, files=None, **texts):
     """Submit a config, as YAML or as changes to the small study's."""
-    text = config if isinstance(config, str) else yaml.safe_dump(merged(TINY, config))
-    parts = {"config": (None, text), **{name: (None, str(value)) for name, value in texts.items()}, **(files or {})}
+    parts = {
+        "config": (None, as_yaml(config)),
+        **{name: (None, str(value)) for name, value in texts.items()},
+        **(files or {}),
+    }
     return client.post("/v1/studies", files=parts, headers=headers)
 
 
@@ -54,6 +63,18 @@ def pruned():
     model = make_model("lenet5", {}, seed=0)
     apply_mask(model, prune(model, 0.9))
     return model.state_dict()
+
+
+@pytest.fixture(scope="module")
+def dense():
+    """A checkpoint of a LeNet-5 that is not pruned."""
+    return saved(make_model("lenet5", {}, seed=0).state_dict())
+
+
+@pytest.fixture(scope="module")
+def mask():
+    """A mask of a LeNet-5."""
+    return prune(make_model("lenet5", {}, seed=0), 0.9)
 
 
 def saved(value):
@@ -95,45 +116,63 @@ BAD_CONFIGS = [
     ("- a\n", "config", "must be a YAML mapping"),
     ("", "config", "must be a YAML mapping"),
     ({"stage1": {"iteration": 3}}, "stage1.iteration", "did you mean 'iterations'"),
+    ({"stage1": {"searcher": "lhac"}}, "stage1.searcher", "Did you mean 'lahc'"),
     ({"stage1": {"operators": ["rellu"]}}, "stage1.operators", "Did you mean 'relu'"),
     ({"train": {"lr": -1}}, "train", "lr must be above 0"),
     ({"train": {"optimizer": "adm"}}, "train.optimizer", "Did you mean 'adam'"),
     ({"model": {"name": "lenet6"}}, "model.name", "Unknown model 'lenet6'"),
     ({"data": "digitz"}, "data.name", "Did you mean 'digits'"),
-    ({"data": "imagefolder"}, "data", ""),
+    ({"data": "imagefolder"}, "data", "There is no folder train in"),
+    ('data: {name: mnist, root: "/tmp/a\\0b"}', "config", "a character that no text holds"),
+    ('model: {name: lenet5, kwargs: {"\\ud800": 3}}', "config", "a character that no text holds"),
+    ({"stage2": {"trials": "many"}}, "stage2.trials", "Config key 'stage2.trials'"),
+    ({"stage2": {"folds": 2000}}, "stage2.folds", "must lie between 2 and 1438 (examples), but got 2000"),
+    ({"model": {"kwargs": {"num_classes": 7}}}, "model", "but returns (7,)"),
+    ({"data": {"name": "digits", "kwargs": {"n_samples": 3}}}, "data", "knows no `data.kwargs.n_samples`"),
+]
+"""What `safs run` refuses, too."""
+NOT_HERE = [
     ({"model": {"name": "os:system"}}, "model.name", "No network 'os:system' here"),
     ({"data": "os:system"}, "data.name", "No dataset 'os:system' here"),
     ({"model": {"trust_pickle": True}}, "model.trust_pickle", "never unpickled"),
     ({"model": {"name": "timm/resnet18", "kwargs": {"pretrained": True}}}, "model.kwargs.pretrained", "not fetched"),
-    ({"model": {"name": "timm/resnet18", "kwargs": {"checkpoint_path": "/x"}}}, "model.kwargs.checkpoint_path", ""),
+    (
+        {"model": {"name": "timm/resnet18", "kwargs": {"checkpoint_path": "/x"}}},
+        "model.kwargs.checkpoint_path",
+        "weights are uploaded, not fetched",
+    ),
     ({"data": {"name": "mnist", "root": "/etc"}}, "data.root", "must lie in a data folder"),
     ({"data": {"name": "mnist", "root": "../.."}}, "data.root", "must be an absolute path"),
-    ('data: {name: mnist, root: "/tmp/a\\0b"}', "config", "a character that no text holds"),
-    ('model: {name: lenet5, kwargs: {"\\ud800": 3}}', "config", "a character that no text holds"),
     ({"data": {"name": "parquet", "kwargs": {"train": "../x"}}}, "data.kwargs.train", "patterns of files"),
-    ({"data": {"name": "torchvision/MNIST", "kwargs": {"download": True}}}, "data.kwargs.download", ""),
+    (
+        {"data": {"name": "torchvision/MNIST", "kwargs": {"download": True}}},
+        "data.kwargs.download",
+        "must be numbers, words, or patterns of files",
+    ),
     ({"resources": {"engine": "ray", "address": "1.2.3.4:5"}}, "resources.address", "says where trials run"),
     ({"resources": {"engine": "ray", "workers": 4}}, "resources.workers", "one trial after the other"),
-    ({"stage2": {"trials": "many"}}, "stage2.trials", "Config key 'stage2.trials'"),
-    ({"stage2": {"folds": 2000}}, "stage2.folds", ""),
-    ({"model": {"kwargs": {"num_classes": 7}}}, "model", "7"),
-    ({"data": {"name": "digits", "kwargs": {"n_samples": 3}}}, "data", "n_samples"),
-    ({"resources": {"device": "cuda"}}, "resources.device", "needs a GPU"),
 ]
 
 
-@pytest.mark.parametrize(("config", "field", "sentence"), BAD_CONFIGS, ids=lambda value: str(value)[:40])
-def test_bad_configs_are_refused_naming_the_field(config, field, sentence, client, untouched):
+@pytest.mark.parametrize(("config", "field", "sentence"), NOT_HERE, ids=lambda value: str(value)[:40])
+def test_what_the_service_does_not_allow_is_refused_naming_the_field(config, field, sentence, client, untouched):
     answer = submitted(client, config)
     assert sentence in refused(answer)
     assert answer.json()["field"] == field
 
 
-def test_a_config_is_refused_with_the_sentence_of_the_command_line(client, tmp_path, run_safs, untouched):
+@pytest.mark.parametrize(("config", "field", "sentence"), BAD_CONFIGS, ids=lambda value: str(value)[:40])
+def test_bad_configs_are_refused_with_the_sentence_of_the_command_line_naming_the_field(
+    config, field, sentence, server, client, tmp_path, call_safs, monkeypatch, untouched
+):
     path = tmp_path / "bad.yaml"
-    path.write_text(yaml.safe_dump(merged(TINY, {"stage1": {"searcher": "lhac"}})))
-    _, _, err = run_safs("run", path, "--run-dir", tmp_path / "run")
-    assert err.strip() == f"Error: {refused(submitted(client, path.read_text()))}"
+    path.write_text(as_yaml(config))
+    answer = submitted(client, config)
+    assert sentence in refused(answer)
+    assert answer.json()["field"] == field
+    monkeypatch.setenv("SAFS_DATA_ROOT", str(server.home / "data"))
+    _, _, said = call_safs("run", path, "--run-dir", tmp_path / "run")
+    assert said.replace(f"The config {path} ", "The config ") == f"Error: {refused(answer)}\n"
 
 
 def test_a_path_of_the_senders_is_refused(client, untouched):
@@ -175,8 +214,7 @@ def test_a_checkpoint_stands_for_what_it_would_be_made_by(client, pruned, server
     assert client.get(f"/v1/studies/{answer.json()['id']}/config").text == stored.to_yaml()
 
 
-def test_a_dense_checkpoint_is_pruned_as_the_config_says(client, server):
-    dense = saved(make_model("lenet5", {}, seed=0).state_dict())
+def test_a_dense_checkpoint_is_pruned_as_the_config_says(client, server, dense):
     answer = submitted(client, {}, files={"checkpoint": ("x.pt", dense)})
     assert answer.json()["message"] is None
     stored = Config.from_yaml(server.home / "studies" / answer.json()["id"] / "config.yaml")
@@ -184,9 +222,59 @@ def test_a_dense_checkpoint_is_pruned_as_the_config_says(client, server):
     assert stored.prune.ratio == TINY["prune"]["ratio"]
 
 
-def test_a_dense_checkpoint_that_nothing_prunes(client, untouched):
-    dense = saved(make_model("lenet5", {}, seed=0).state_dict())
+def test_a_dense_checkpoint_that_nothing_prunes(client, dense, untouched):
     assert "is dense" in refused(submitted(client, pretrained(), files={"checkpoint": ("x.pt", dense)}))
+
+
+def test_a_dense_checkpoint_with_a_mask(client, server, dense, mask):
+    answer = submitted(client, pretrained(), files={"checkpoint": ("x.pt", dense), "mask": ("y", saved(mask))})
+    assert answer.status_code == 201, answer.text
+    folder = server.home / "studies" / answer.json()["id"]
+    assert (folder / "input" / "mask.pt").read_bytes() == saved(mask)
+    stored = Config.from_yaml(folder / "config.yaml")
+    assert (str(stored.model.checkpoint), str(stored.model.mask)) == ("input/checkpoint.pt", "input/mask.pt")
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", " is empty."),
+        (b"\x00" * 100, " is damaged or no PyTorch checkpoint."),
+        (saved({"conv1.weight": torch.ones(1)}), ": the mask of 'conv1.weight' must have its weight's shape"),
+        (saved({"fc9.weight": torch.ones(1)}), " holds 'fc9.weight', which LeNet5 does not have"),
+    ],
+    ids=["empty", "zeros", "of other shapes", "of another network"],
+)
+def test_bad_masks_are_refused(content, sentence, client, dense, untouched):
+    answer = submitted(client, pretrained(), files={"checkpoint": ("x.pt", dense), "mask": ("y.pt", content)})
+    assert refused(answer).startswith(f"The mask file that was uploaded{sentence}")
+    assert answer.json()["field"] == "mask"
+    assert "/" not in answer.json()["detail"], "where it lies is the server's own"
+
+
+def test_a_mask_without_a_checkpoint_is_refused(client, mask, untouched):
+    answer = submitted(client, {}, files={"mask": ("x.pt", saved(mask))})
+    assert "give `checkpoint`, too" in refused(answer)
+    assert answer.json()["field"] == "model"
+
+
+def test_a_study_is_called_after_its_network_and_its_data_without_a_slash(server, client):
+    pictures = server.home / "data" / "pictures"
+    for split, kind, n in itertools.product(("train", "test"), "ab", range(2)):
+        file = pictures / split / kind / f"{n}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 32)).save(file)
+    model = {"name": "torchvision/squeezenet1_1", "kwargs": {"num_classes": 2}}
+    answer = submitted(client, {"model": model, "data": {"name": "imagefolder", "root": str(pictures)}})
+    assert answer.status_code == 201, answer.text
+    study = answer.json()
+    assert (study["name"], study["model"]) == ("torchvision squeezenet1_1 imagefolder", model["name"])
+
+
+def test_a_server_that_runs_nothing_takes_a_study_for_a_gpu_that_others_have(client):
+    answer = submitted(client, {"resources": {"device": "cuda"}})
+    assert answer.status_code == 201, answer.text
+    assert "device: cuda" in client.get(f"/v1/studies/{answer.json()['id']}/config").text
 
 
 @pytest.mark.parametrize(
@@ -282,6 +370,15 @@ def test_idempotency(client, server):
         assert submitted(other, {}, {"Idempotency-Key": "k"}, name="same").json()["id"] != first.json()["id"]
 
 
+def test_one_key_with_another_checkpoint_is_another_request(client, pruned):
+    def send(content):
+        return submitted(client, pretrained(), {"Idempotency-Key": "file"}, {"checkpoint": ("x.pt", content)})
+
+    other = saved(pruned | {"conv1.bias": torch.ones(6)})
+    assert [send(saved(pruned)).status_code for _ in range(2)] == [201, 200]
+    assert "another request" in refused(send(other), 409)
+
+
 def test_a_token_may_have_only_so_many_waiting(server):
     with server.client(server.token("patient", most_queued=1)) as client:
         assert submitted(client, {}).status_code == 201
@@ -298,7 +395,7 @@ def test_who_may_have_no_more_waiting_need_not_send_a_file(server, untouched):
     )
     with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
         connection.sendall(head.encode())
-        assert connection.recv(100).startswith(b"HTTP/1.1 429")
+        assert until_its_end(connection, b"}").startswith(b"HTTP/1.1 429")
 
 
 def test_the_share_of_gpus_is_in_the_config_that_runs(server):

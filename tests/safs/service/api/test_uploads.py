@@ -19,7 +19,7 @@ from safs.service.storage.local import LocalStorage
 from safs.service.store import tokens
 from safs.service.store.database import Database
 from safs.service.store.studies import LimitError
-from tests.safs.service.conftest import wait_until
+from tests.safs.service.conftest import until_its_end, wait_until
 
 HEAD = (
     "POST /v1/studies HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: 1000000\r\n"
@@ -40,6 +40,7 @@ def begin(server):
             return connection, lambda: len(arriving(server)) == there + 1
 
         yield make
+    wait_until(lambda: not arriving(server))
 
 
 def arriving(server):
@@ -52,9 +53,7 @@ def test_uploads_under_way_are_counted(server, begin):
         _, there = begin(token)
         wait_until(there)
     third, _ = begin(token)
-    answer = b""
-    while not answer.endswith(b"}"):
-        answer += third.recv(65_536)
+    answer = until_its_end(third, b"}")
     assert answer.startswith(b"HTTP/1.1 429")
     assert b"2 of your uploads are under way already, and 2 may; try again later." in answer
     _, there = begin(server.token("somebody else, two at a time"))
@@ -65,7 +64,9 @@ def test_one_that_is_sent_again_does_not_count_twice():
     under_way = UnderWay()
     with under_way.one_more(1, "a", 1):
         with under_way.one_more(1, "a", 1), under_way.one_more(2, None, 0):
-            pass
+            for key in ("a", "b", None):
+                with pytest.raises(LimitError, match="of your uploads"), under_way.one_more(1, key, 1):
+                    pass
         for key in ("b", None):
             with pytest.raises(LimitError, match="1 of your uploads"), under_way.one_more(1, key, 1):
                 pass
@@ -118,7 +119,7 @@ def test_a_full_disk_is_called_that_and_is_in_the_log(number, status, tmp_path, 
         raise OSError(number, "what the system says")
 
     monkeypatch.setattr(storage, "incoming", incoming)
-    monkeypatch.setattr("safs.service.api.app.Admission", lambda limits: None)  # nothing comes so far as to be checked
+    monkeypatch.setattr("safs.service.api.app.Admission", lambda limits, *, runs_here: None)  # nothing comes so far
     app = make_app(ServiceSettings(), database, storage)
     with TestClient(app, headers={"Authorization": f"Bearer {token}"}) as client, caplog.at_level(logging.ERROR):
         answer = client.post("/v1/studies", files={"config": (None, tiny_config)})

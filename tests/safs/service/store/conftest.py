@@ -54,12 +54,18 @@ def age(database, id, seconds):
 @contextmanager
 def meanwhile(database, do):
     """A transaction, in the middle of which another thread begins to do something; what that returned comes after."""
-    results = []
-    thread = threading.Thread(target=lambda: results.append(do()))
+    results, began = [], threading.Event()
+
+    def begin():
+        began.set()
+        results.append(do())
+
+    thread = threading.Thread(target=begin)
     with database.writing() as connection:
         yield connection, results
         thread.start()
-        time.sleep(0.5)
+        assert began.wait(20)
+        time.sleep(0.1)
     thread.join(20)
     assert results, "it failed"
 

@@ -1,8 +1,8 @@
 """The database: made, migrated, away; its transactions."""
 
 import stat
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import insert, text, update
@@ -19,14 +19,17 @@ from spaces.errors import SafsError
 from tests.safs.service.store.conftest import in_a_transaction, read
 
 
-def test_a_database_is_migrated_once_and_by_many_at_once(database):
-    threads = [threading.Thread(target=database.migrate) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+def migrated(database):
+    """Migrate a database and return the id of its service, which the first migration draws."""
     database.migrate()
-    assert database.answers()
+    return database.service()
+
+
+def test_a_database_is_migrated_once_and_by_many_at_once(unmigrated):
+    with ThreadPoolExecutor(4) as threads:
+        services = list(threads.map(lambda _: migrated(unmigrated), range(4)))
+    unmigrated.migrate()
+    assert {unmigrated.service(), *services} == {services[0]}
 
 
 def test_a_database_that_cannot_be_used_is_said(tmp_path):

@@ -4,6 +4,7 @@ import time
 
 from safs.service import serving
 from safs.service.states import Reason, State
+from safs.service.storage.local import LocalStorage
 from safs.service.store import leases, studies, tokens
 from safs.service.store.tokens import Scope
 from safs.service.worker.ledger import Ledger
@@ -62,11 +63,11 @@ def test_a_study_under_which_workers_are_lost_again_and_again_has_failed(databas
     assert (read(database, study).state, read(database, study).attempts) == (State.QUEUED, 0)
 
 
-def test_a_server_takes_back_what_workers_have_lost(database, submit, monkeypatch):
+def test_a_server_takes_back_what_workers_have_lost(database, submit, monkeypatch, tmp_path):
     monkeypatch.setattr(serving, "_TAKE_BACK_S", 0.05)
     study = submit()
     leases.claim(database, "w", 30)
-    with serving._taking_back(database):
+    with serving._cleaning_up(database, LocalStorage(tmp_path / "studies")):
         time.sleep(0.3)
         assert read(database, study).state is State.RUNNING
         age(database, study, 60)

@@ -1,0 +1,72 @@
+"""`safs token`: made, listed, revoked."""
+
+import json
+
+import pytest
+
+from safs.service.store import tokens
+from safs.service.store.database import Database
+
+
+@pytest.fixture
+def token(call_safs, monkeypatch, tmp_path):
+    """Calls `safs token` on a database of its own and returns what it says."""
+    monkeypatch.setenv("SAFS_HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*arguments):
+        code, out, err = call_safs("token", *arguments)
+        assert (code, err) == (0, "")
+        return out
+
+    return call
+
+
+def found(folder, secret):
+    database = Database.in_folder(folder)
+    with database.reading() as connection:
+        token = tokens.find(connection, secret)
+    database.close()
+    return token
+
+
+def test_a_token_is_made_listed_and_revoked(token, refused, tmp_path):
+    assert json.loads(token("list", "-o", "json")) == []
+    assert "no tokens" in token("list")
+    secret = token(
+        "create", "me", "--scope", "read", "--queued", "3", "--upload-bytes", "1000", "--gpus", "0.5"
+    ).strip()
+    other = token("create", "another").strip()
+    assert found(tmp_path, secret).name == "me"
+    (me, another) = json.loads(token("list", "-o", "json"))
+    assert me | {"created": None} == {
+        "name": "me", "scope": "read", "queued": 3, "upload_bytes": 1000, "gpus": 0.5, "created": None, "revoked": None
+    }  # fmt: skip
+    assert (another["name"], another["scope"], another["queued"]) == ("another", "submit", None)
+    assert "already" in refused("token", "create", "me")
+
+    assert token("revoke", "me") == ""
+    assert found(tmp_path, secret) is None
+    assert found(tmp_path, other).name == "another"
+    assert "no token 'me' to revoke; there are: another" in refused("token", "revoke", "me")
+    (me, another) = json.loads(token("list", "-o", "json"))
+    assert me["revoked"] > me["created"]
+    assert another["revoked"] is None
+
+
+def test_the_list_is_a_table_without_secrets(token):
+    secrets = [token("create", name, "--gpus", "0.5").strip() for name in ("me", "another")]
+    table, values = token("list"), token("list", "-o", "json")
+    for words in ("name", "scope", "revoked", "me", "another", "submit", "0.5"):
+        assert words in table
+    for secret in secrets:
+        for part in (secret, secret[:12], secret[-12:]):
+            assert part not in table + values
+
+
+def test_limits_of_tokens_are_numbers_that_fit(tmp_path, refused):
+    for option, value in (("--queued", "9" * 23), ("--upload-bytes", "9" * 23), ("--gpus", "inf")):
+        error = refused("token", "create", "x", option, value, "--home", tmp_path)
+        assert "A token's limit of" in error
+    (tmp_path / "safs.db").write_bytes(b"no database" * 1000)
+    assert "The database cannot be used" in refused("token", "list", "--home", tmp_path)
