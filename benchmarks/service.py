@@ -33,11 +33,11 @@ from safs.masks import apply_mask
 from safs.models.registry import make_model
 from safs.pruning import prune
 from safs.service.ids import new_id
+from safs.service.scopes import Scope
 from safs.service.states import State
 from safs.service.store import tokens
 from safs.service.store.database import Database
 from safs.service.store.tables import StudyRow, TrialRow
-from safs.service.store.tokens import Scope
 
 RATE, SECONDS = 200, 30
 STUDIES, TRIALS = 10_000, 100

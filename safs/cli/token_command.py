@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from contextlib import AbstractContextManager
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +11,7 @@ import typer
 
 from safs.cli.options import Output, OutputOption
 from safs.cli.serve_command import HomeOption, ServiceSettingsOption
+from safs.service.scopes import Scope
 
 if TYPE_CHECKING:
     from safs.service.store.database import Database
@@ -21,18 +21,10 @@ app = typer.Typer(help="Make, revoke and list the tokens of the service.", no_ar
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="What the token is called.")]
 
 
-class ScopeName(StrEnum):
-    """What a token allows; each includes those before it."""
-
-    READ = "read"
-    SUBMIT = "submit"
-    ADMIN = "admin"
-
-
 @app.command("create")
 def create(
     name: _Name,
-    scope: Annotated[ScopeName, typer.Option("--scope", help="What it allows.")] = ScopeName.SUBMIT,
+    scope: Annotated[Scope, typer.Option("--scope", help="What it allows.")] = Scope.SUBMIT,
     queued: Annotated[int | None, typer.Option("--queued", min=0, help="How many of its studies may wait.")] = None,
     upload_bytes: Annotated[int | None, typer.Option("--upload-bytes", min=1, help="How large a file may be.")] = None,
     gpus: Annotated[float | None, typer.Option("--gpus", min=0, help="How many GPUs it may have at a time.")] = None,
@@ -41,11 +33,10 @@ def create(
 ) -> None:
     """Make a token and print it: it is stored nowhere, and cannot be shown again."""
     from safs.service.store import tokens
-    from safs.service.store.tokens import Scope
 
     limits = {"most_queued": queued, "most_bytes": upload_bytes, "most_gpus": gpus}
     with _database(home, settings) as database, database.writing() as connection:
-        secret = tokens.create(connection, name, Scope[scope.name], **limits)  # type: ignore[arg-type]
+        secret = tokens.create(connection, name, scope, **limits)  # type: ignore[arg-type]
     typer.echo(secret)
 
 
@@ -71,7 +62,7 @@ def list_tokens(
     rows = [
         {
             "name": token.name,
-            "scope": token.scope.name.lower(),
+            "scope": token.scope,
             "queued": token.most_queued,
             "upload_bytes": token.most_bytes,
             "gpus": token.most_gpus,

@@ -25,12 +25,12 @@ from safs.service.api.app import make_app
 from safs.service.api.feed import Feed
 from safs.service.guarded import GuardedProtocol
 from safs.service.home import open_storage
+from safs.service.scopes import Scope
 from safs.service.settings import ServiceSettings
 from safs.service.storage.base import Storage
 from safs.service.storage.belonging import check_belongs
 from safs.service.store import leases, studies, tokens
 from safs.service.store.database import Database
-from safs.service.store.tokens import Scope
 from spaces.errors import SafsError
 
 _log = logging.getLogger(__name__)

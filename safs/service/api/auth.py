@@ -10,8 +10,9 @@ from fastapi.security import HTTPBearer
 
 from safs.service.api.context import Service
 from safs.service.api.problems import CHALLENGE, Problem
+from safs.service.scopes import Scope
 from safs.service.store import tokens
-from safs.service.store.tokens import Scope, Token
+from safs.service.store.tokens import Token
 from spaces.errors import shown
 
 _scheme = HTTPBearer(auto_error=False, description="A token of `safs token create`.")
@@ -42,9 +43,8 @@ def _at_least(scope: Scope) -> object:
         if token is None:
             raise Problem(401, "A token is needed that is good here: Authorization: Bearer safs_...", headers=CHALLENGE)
         _check_parameters(request)
-        if token.scope < scope:
-            has, needs = token.scope.name.lower(), scope.name.lower()
-            raise Problem(403, f"This needs a token of the scope {needs}; that of {token.name!r} is {has}.")
+        if not token.scope.includes(scope):
+            raise Problem(403, f"This needs a token of the scope {scope}; that of {token.name!r} is {token.scope}.")
         return token
 
     return Depends(check)

@@ -170,7 +170,7 @@ def delete(id: StudyId, service: Serving, token: Submitter) -> None:
 def me(service: Serving, token: Reader) -> dict[str, Any]:
     """Say who asks, and what they may have."""
     limits = asdict(allowance(token, service.settings.limits))
-    return {"name": token.name, "scope": token.scope.name.lower(), "limits": limits}
+    return {"name": token.name, "scope": token.scope, "limits": limits}
 
 
 @router.get("/studies/{id}/picture", responses=documented(401, 404, 422, 503))

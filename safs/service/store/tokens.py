@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from safs.service.scopes import Scope
 from safs.service.store.database import Database
 from safs.service.store.tables import TokenRow
 from spaces.errors import SafsError, shown
@@ -32,14 +32,6 @@ _ALL = select(
 # What every request asks is made once: SQLAlchemy takes longer to make a query than SQLite to answer it.
 _GOOD = _ALL.where(TokenRow.sha256 == bindparam("digest"), TokenRow.revoked.is_(None))
 _NOT_REVOKED = select(TokenRow.id).where(TokenRow.id == bindparam("token"), TokenRow.revoked.is_(None))
-
-
-class Scope(IntEnum):
-    """What a token allows; each scope includes those before it."""
-
-    READ = 1
-    SUBMIT = 2
-    ADMIN = 3
 
 
 @dataclass(frozen=True)
@@ -91,7 +83,7 @@ def create(
     try:
         connection.execute(
             insert(TokenRow).values(
-                name=name, sha256=_digest(secret), scope=scope.name.lower(), created=Database.now(connection), **values
+                name=name, sha256=_digest(secret), scope=scope, created=Database.now(connection), **values
             )
         )
     except IntegrityError:
@@ -140,7 +132,7 @@ def _token(row: Any) -> Token:
     return Token(
         id=row.id,
         name=row.name,
-        scope=Scope[row.scope.upper()],
+        scope=Scope(row.scope),
         most_queued=row.most_queued,
         most_bytes=row.most_bytes,
         most_gpus=row.most_gpus,

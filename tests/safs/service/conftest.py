@@ -18,9 +18,9 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from safs.config.schema import Config
+from safs.service.scopes import Scope
 from safs.service.store import tokens
 from safs.service.store.database import Database
-from safs.service.store.tokens import Scope
 from tests.safs.conftest import ROOT, TINY
 
 _START_S = 60

@@ -7,10 +7,10 @@ from schemathesis import checks
 from schemathesis.generation import GenerationMode
 
 from safs.service.ids import new_id
+from safs.service.scopes import Scope
 from safs.service.states import ENDED, State
 from safs.service.store import studies, tokens, trials
 from safs.service.store.studies import Submission
-from safs.service.store.tokens import Scope
 from tests.safs.service.api.test_studies import trial
 
 # What a config means no schema says, nor in which state a study must be.

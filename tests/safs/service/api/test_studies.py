@@ -6,9 +6,9 @@ import time
 
 import pytest
 
+from safs.service.scopes import Scope
 from safs.service.states import Reason, State
 from safs.service.store import leases, studies, tokens, trials
-from safs.service.store.tokens import Scope
 from tests.safs.service.api.test_submit import refused, submitted
 
 

@@ -17,7 +17,7 @@ from safs.config.schema import Config
 from safs.masks import apply_mask
 from safs.models.registry import make_model
 from safs.pruning import prune
-from safs.service.store.tokens import Scope
+from safs.service.scopes import Scope
 from tests.safs.conftest import TINY, merged
 from tests.safs.service.conftest import until_its_end, wait_until
 

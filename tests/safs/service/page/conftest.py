@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from safs.config.schema import Config
-from safs.service.store.tokens import Scope
+from safs.service.scopes import Scope
 from spaces.operators import PAPER_OPERATORS
 from tests.safs.conftest import ROOT
 from tests.safs.service.conftest import Server, wait_until

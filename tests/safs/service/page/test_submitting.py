@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from safs.masks import apply_mask
 from safs.models.registry import make_model
 from safs.pruning import prune
-from safs.service.store.tokens import Scope
+from safs.service.scopes import Scope
 
 
 def submit(page, config, **fields):

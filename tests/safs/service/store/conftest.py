@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import update
 
 from safs.service.ids import new_id
+from safs.service.scopes import Scope
 from safs.service.store import studies, tokens
 from safs.service.store.studies import Submission
 from safs.service.store.tables import StudyRow
-from safs.service.store.tokens import Scope
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@
 import threading
 from collections import Counter
 
+from safs.service.scopes import Scope
 from safs.service.states import State
 from safs.service.store import leases, studies, tokens
 from safs.service.store.studies import LimitError
-from safs.service.store.tokens import Scope
 from tests.safs.service.store.conftest import age, in_a_transaction, meanwhile, read
 
 

@@ -3,10 +3,10 @@
 import time
 
 from safs.service import serving
+from safs.service.scopes import Scope
 from safs.service.states import Reason, State
 from safs.service.storage.local import LocalStorage
 from safs.service.store import leases, studies, tokens
-from safs.service.store.tokens import Scope
 from safs.service.worker.ledger import Ledger
 from tests.safs.service.store.conftest import age, read
 

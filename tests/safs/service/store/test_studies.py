@@ -3,10 +3,10 @@
 import pytest
 
 from safs.service.ids import is_id, new_id
+from safs.service.scopes import Scope
 from safs.service.states import FOLLOWS, State, StateError, check_transition
 from safs.service.store import events, leases, studies, tokens, trials
 from safs.service.store.studies import LimitError, OtherRequestError
-from safs.service.store.tokens import Scope
 from tests.safs.service.store.conftest import age, in_a_transaction, read
 
 

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
+from safs.service.scopes import Scope
 from safs.service.store import tokens
 from safs.service.store.database import Database
-from safs.service.store.tokens import Scope
 from spaces.errors import SafsError
 
 
