@@ -20,12 +20,13 @@ import psutil
 import yaml
 from sqlalchemy import select
 
+from benchmarks.service_truth import journal
 from safs.service.ids import new_id
+from safs.service.scopes import Scope
 from safs.service.storage.layout import RUN
 from safs.service.store import tokens
 from safs.service.store.database import Database
 from safs.service.store.tables import StudyRow
-from safs.service.store.tokens import Scope
 
 ROOT = Path(__file__).parent.parent
 LEASE_S = 2.0
@@ -162,11 +163,12 @@ class Place:
         with self.database.reading() as connection:
             return str(connection.execute(select(StudyRow.request).where(StudyRow.id == study)).scalar_one())
 
-    def wait_for_a_trial(self, seconds: float) -> None:
-        """Wait until any study has journalled a trial, but no longer than that."""
+    def wait_for_a_trial(self, seconds: float) -> bool:
+        """Wait until any study has journalled one more trial, but no longer than that; return whether one came."""
         before, until = self._journalled(), time.monotonic() + seconds
-        while self._journalled() <= before and time.monotonic() < until:
+        while not (new := self._journalled() - before) and time.monotonic() < until:
             time.sleep(0.02)
+        return bool(new)
 
     def processes(self) -> list[psutil.Process]:
         """Return the processes of this home, the server's among them."""
@@ -185,12 +187,12 @@ class Place:
             return [child for child in psutil.Process(self.process.pid).children() if _words(child)]
         return []
 
-    def _journalled(self) -> int:
-        sizes = 0
-        for path in self.studies.glob(f"*/{RUN}/journal.jsonl"):
-            with contextlib.suppress(FileNotFoundError):
-                sizes += path.stat().st_size
-        return sizes
+    def _journalled(self) -> set[tuple[Path, str]]:
+        found = set()
+        for run in self.studies.glob(f"*/{RUN}"):
+            with contextlib.suppress(FileNotFoundError):  # it is being deleted
+                found |= {(run, trial["id"]) for trial in journal(run)}
+        return found
 
 
 def _words(process: psutil.Process) -> list[str]:

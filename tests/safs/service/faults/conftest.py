@@ -3,14 +3,10 @@
 import contextlib
 import os
 import re
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
-import yaml
 from sqlalchemy import create_engine, text
 
 from benchmarks.service_kinds import SMALLEST, kinds
@@ -19,10 +15,9 @@ from benchmarks.service_truth import differences, falsehoods
 from safs.service.states import State
 from safs.service.store import studies
 from safs.service.store.database import Database
-from tests.safs.conftest import ROOT
 from tests.safs.engines.conftest import left_behind
 from tests.safs.service.conftest import Postgres
-from tests.safs.service.worker.conftest import LEASE_S, Service
+from tests.safs.service.worker.conftest import Service
 
 __all__ = ["left_behind"]
 
@@ -37,8 +32,8 @@ def sorts(tmp_path_factory):
 
 @pytest.fixture
 def place(tmp_path):
-    """A server of this test, which is not started yet."""
-    with Place(tmp_path / "home") as made:
+    """A server of this test, which is not started yet; its worker keeps its leases though it starves."""
+    with Place(tmp_path / "home", lease_seconds=30) as made:
         yield made
 
 
@@ -83,25 +78,7 @@ def new_postgres(postgres, tmp_path):
 
 
 class Workers(Service):
-    """A database, a storage, and workers of this test that can be made to die at a point."""
-
-    def worker(self, *arguments, entry=("-m", "safs"), **settings):
-        number = len(self._workers)
-        file = self._folder / f"settings{number}.yaml"
-        default = {"lease_seconds": LEASE_S, "storage": str(self._folder / "studies"), "niceness": 0}
-        file.write_text(yaml.safe_dump(default | settings))
-        options = ["worker", "--home", self._folder, "--settings", file, *arguments]
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "SAFS_DATABASE": self._url} | self.environment
-        said = self._folder / f"worker{number}.txt"
-        with said.open("wb") as out:
-            worker = subprocess.Popen(
-                [sys.executable, *entry, *options], stdin=subprocess.PIPE, stdout=out, stderr=out, env=environment
-            )
-        worker.said = said
-        self._workers.append(worker)
-        return worker
-
-    environment = {}  # noqa: RUF012 - further variables of the workers started next
+    """A database, a storage, and workers of this test, and what is to be true of them."""
 
     def cancel(self, study):
         with self.database.writing() as connection:
@@ -155,17 +132,3 @@ def make_workers():
 def smallest():
     """Returns the values of the smallest study."""
     return SMALLEST
-
-
-@pytest.fixture
-def eventually():
-    """Waits until something is true."""
-
-    def wait(what, seconds=60):
-        until = time.monotonic() + seconds
-        while not (found := what()):
-            assert time.monotonic() < until, "it never comes"
-            time.sleep(0.02)
-        return found
-
-    return wait

@@ -4,7 +4,6 @@ import fcntl
 import json
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from benchmarks.service_place import Place
 from benchmarks.service_truth import differences, falsehoods
 from safs.service.states import State
 from tests.safs.conftest import ROOT
+from tests.safs.service.worker.conftest import eventually
 
 RECORDER = """
 import fcntl, json, os, sys
@@ -47,27 +47,28 @@ def notes(folder):
     ("count", "losses"), [(3, 1), pytest.param(10, 3, marks=[pytest.mark.thorough, pytest.mark.timeout(500)])]
 )
 def test_workers_share_studies_and_are_killed_and_no_study_runs_twice(
-    postgres_workers, smallest, sorts, recorded, eventually, count, losses
+    postgres_workers, smallest, sorts, recorded, count, losses
 ):
-    share(postgres_workers, smallest, sorts, recorded, eventually, count, losses)
+    share(postgres_workers, smallest, sorts, recorded, count, losses)
 
 
 @pytest.mark.thorough
 @pytest.mark.timeout(500)
-def test_so_do_workers_on_sqlite(workers, smallest, sorts, recorded, eventually):
-    share(workers, smallest, sorts, recorded, eventually, 6, 2)
+def test_so_do_workers_on_sqlite(workers, smallest, sorts, recorded):
+    share(workers, smallest, sorts, recorded, 6, 2)
 
 
-def share(workers, smallest, sorts, recorded, eventually, count, losses):
+def share(workers, smallest, sorts, recorded, count, losses):
     workers.environment = {"PYTHONPATH": os.pathsep.join([str(recorded), str(ROOT)])}
     studies = [workers.submit(smallest) for _ in range(count)]
-    running = [workers.worker(concurrency=2) for _ in range(2)]
+    settings = {"concurrency": 2, "lease_seconds": 2}
+    running = [workers.worker(**settings) for _ in range(2)]
     for number in range(losses):
         workers.reached(studies[number], "uniform", 1)
         victim = eventually(lambda: workers.busy(running))
         victim.kill()
         running.remove(victim)
-        running.append(workers.worker(concurrency=2))
+        running.append(workers.worker(**settings))
     eventually(lambda: all(workers.get(study).state is State.SUCCEEDED for study in studies), 400)
     for study in studies:
         workers.same(study, sorts[1].undisturbed)
@@ -87,12 +88,12 @@ def share(workers, smallest, sorts, recorded, eventually, count, losses):
     "number",
     [pytest.param(signal.SIGINT, id="fast", marks=pytest.mark.thorough), pytest.param(signal.SIGQUIT, id="crash")],
 )
-def test_a_service_goes_on_when_postgresql_comes_back(number, own_postgres, tmp_path, sorts, eventually):
-    with Place(tmp_path / "home", database=own_postgres.url) as place, place.client() as client:
+def test_a_service_goes_on_when_postgresql_comes_back(number, own_postgres, tmp_path, sorts):
+    with Place(tmp_path / "home", database=own_postgres.url, lease_seconds=4) as place, place.client() as client:
         place.start()
         files = {"config": (None, sorts[1].config)}
         study = client.post("/v1/studies", files=files, headers={"Idempotency-Key": "one"}).raise_for_status().json()
-        place.wait_for_a_trial(60)
+        assert place.wait_for_a_trial(90)
         own_postgres.stop(number)
         assert client.get("/healthz").status_code == 200
         assert client.get("/readyz").status_code == 503
@@ -103,15 +104,17 @@ def test_a_service_goes_on_when_postgresql_comes_back(number, own_postgres, tmp_
         assert refused.status_code == 503
         # Nobody may run a study whose lease ran out: the worker ends it by itself.
         eventually(lambda: not [one for one in place.processes() if Path(one.cwd()).is_relative_to(place.studies)])
+        eventually(lambda: "LOST: its lease ran out" in place.log.read_text(), said=place.log.read_text)
         own_postgres.start()
         eventually(lambda: client.get("/readyz").status_code == 200)
         assert [one["id"] for one in place.listed(client)] == [study["id"]]
-        until = time.monotonic() + 90
-        while (now := client.get(f"/v1/studies/{study['id']}").json())["state"] != "SUCCEEDED":
-            assert time.monotonic() < until, (now, place.log.read_text())
-            assert now["state"] in ("QUEUED", "RUNNING"), now
-            time.sleep(0.05)
-        assert now["attempts"] == 2
+
+        def succeeded():
+            now = client.get(f"/v1/studies/{study['id']}").json()
+            assert now["state"] in ("QUEUED", "RUNNING", "SUCCEEDED"), now
+            return now if now["state"] == "SUCCEEDED" else None
+
+        assert eventually(succeeded, said=place.log.read_text)["attempts"] == 2
         assert differences(place.run_of(study["id"]), sorts[1].undisturbed) == []
         assert falsehoods(place.database, place.studies) == []
         assert "Traceback" not in place.log.read_text()

@@ -14,6 +14,7 @@ import yaml
 from benchmarks.service_kinds import SMALLEST
 from benchmarks.service_truth import falsehoods, journal
 from safs.service.store import events
+from tests.safs.service.worker.conftest import eventually
 
 SUBMISSIONS = 50
 READERS, STREAMS = 150, 50
@@ -122,11 +123,11 @@ def connections(process):
 
 
 @pytest.mark.parametrize("seconds", [10, pytest.param(60, marks=pytest.mark.thorough)])
-def test_readers_and_streams_get_everything_and_leave_nothing_behind(place, seconds, eventually):
+def test_readers_and_streams_get_everything_and_leave_nothing_behind(place, seconds):
     place.start()
     with place.client() as client:
         study = client.post("/v1/studies", files={"config": (None, yaml.safe_dump(LONG))}).raise_for_status().json()
-    place.wait_for_a_trial(60)
+    assert place.wait_for_a_trial(90)
     server = psutil.Process(place.process.pid)
     before = server.num_fds()
     load = Load(place, study["id"])
@@ -140,7 +141,7 @@ def test_readers_and_streams_get_everything_and_leave_nothing_behind(place, seco
     assert sum(kind == "trial" for _, kind, _ in expected) > 3
     assert len(load.streams) == STREAMS
     assert all(stream == expected for stream in load.streams)
-    eventually(lambda: not connections(server), 30)
+    eventually(lambda: not connections(server))
     memory, files, threads = zip(*load.usage, strict=True)
     settled = len(memory) // 2
     assert max(memory[settled:]) - max(memory[:settled]) < 50e6, "memory grows on and on"
@@ -149,6 +150,6 @@ def test_readers_and_streams_get_everything_and_leave_nothing_behind(place, seco
     first = server.num_fds()
     assert first < before + POOL
     asyncio.run(Load(place, study["id"]).run(1))  # which has ended: the streams are replayed
-    eventually(lambda: not connections(server), 30)
+    eventually(lambda: not connections(server))
     assert server.num_fds() <= first + 10, "a second time nothing is added"
     assert "Traceback" not in place.log.read_text()

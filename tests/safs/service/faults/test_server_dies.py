@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.service_truth import differences, falsehoods
 from safs.service.storage.layout import OWNER
+from tests.safs.service.worker.conftest import eventually
 
 COMMITTED = "sqlalchemy.engine.base:Connection._commit_impl after"
 SUBMISSION = [
@@ -29,7 +30,7 @@ def submit(client, kind, key):
 
 
 def died(place):
-    code = place.process.wait(30)
+    code = place.process.wait(60)
     assert code == -signal.SIGKILL, place.log.read_text()
     assert falsehoods(place.database, place.studies) == []
 
@@ -39,7 +40,7 @@ def ids(place, client):
 
 
 @pytest.mark.thorough
-def test_in_a_submission_which_is_made_once_however_often_it_is_sent(place, sorts, trap, eventually):
+def test_in_a_submission_which_is_made_once_however_often_it_is_sent(place, sorts, trap):
     points = trap(SUBMISSION)
     known = []
     with place.client() as client:
@@ -63,7 +64,7 @@ def test_in_a_submission_which_is_made_once_however_often_it_is_sent(place, sort
         place.start()
         assert ids(place, client) == known[::-1]
         assert [client.get(f"/v1/studies/{study}").json()["state"] for study in known[:2]] == ["CANCELED"] * 2
-        eventually(lambda: client.get(f"/v1/studies/{known[2]}").json()["state"] == "SUCCEEDED", 120)
+        eventually(lambda: client.get(f"/v1/studies/{known[2]}").json()["state"] == "SUCCEEDED")
         assert differences(place.run_of(known[2]), sorts[0].undisturbed) == []
     assert falsehoods(place.database, place.studies) == []
 
@@ -78,7 +79,7 @@ def test_in_the_middle_of_an_upload_of_which_nothing_is_left(place, sorts):
     def half():
         yield b'--limit\r\nContent-Disposition: form-data; name="checkpoint"; filename="a.pt"\r\n\r\n'
         yield sorts[0].checkpoint[:50_000]
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while not any(path.stat().st_size for path in place.studies.glob("*/input/checkpoint.part")):
             assert time.monotonic() < until
             yield b"\0" * 10_000

@@ -34,7 +34,7 @@ def everything(place):
     """Return the names of all files or objects in a storage."""
     import fsspec
 
-    system, root = fsspec.core.url_to_fs(place, use_listings_cache=False, skip_instance_cache=True)
+    system, root = fsspec.core.url_to_fs(place, use_listings_cache=False)
     found = system.find(root) if system.exists(root) else []
     return sorted(str(Path(path).relative_to(Path(root))) for path in found)
 

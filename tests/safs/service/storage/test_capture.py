@@ -32,7 +32,7 @@ def test_what_is_taken_was_so_at_one_moment(tmp_path):
     thread.start()
     taken = 0
     try:
-        for _ in range(200):
+        for _ in range(60):
             found = capture(folder, tmp_path / "aside", everything)
             if found is None or "run/summary.json" not in found[0]:
                 continue

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 
 import pytest
 
@@ -191,3 +192,14 @@ def test_files_that_are_gone_are_gone_but_a_storage_that_is_away_is_not(storage,
     monkeypatch.setattr(Bucket, "read", away)
     with pytest.raises(FileNotFoundError):
         Turn(storage, study)
+
+
+def test_a_workplace_that_another_worker_removes_meanwhile_is_passed_over(tmp_path):
+    storage = open_storage(f"file://{tmp_path / 'bucket'}", tmp_path)
+    for study in "ab":
+        (tmp_path / "work" / study / "lease").mkdir(parents=True)
+    found = storage.workplaces()
+    name, folder = next(found)
+    other = tmp_path / "work" / ("b" if folder.parent.name == "a" else "a")
+    shutil.rmtree(other)
+    assert (name, list(found)) == ("lease", [])

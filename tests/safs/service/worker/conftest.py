@@ -1,6 +1,5 @@
 """Real workers on a real database: submitted to directly, killed, stopped, looked at."""
 
-import json
 import os
 import signal
 import subprocess
@@ -12,17 +11,17 @@ import psutil
 import pytest
 import yaml
 
+from benchmarks.service_truth import journal
 from safs.config.schema import Config
 from safs.service.ids import new_id
 from safs.service.states import ENDED, State
 from safs.service.storage.local import LocalStorage
-from safs.service.store import events, studies, tokens, trials
+from safs.service.store import events, leases, studies, tokens, trials
 from safs.service.store.database import Database
+from safs.service.worker.ledger import Ledger
 from safs.study import Study
-
-ROOT = Path(__file__).parents[4]
-LEASE_S = 2.0
-
+from tests.safs.conftest import ROOT
+from tests.safs.service.store.conftest import age
 
 SMALLER = {
     "train": {"epochs": 1},
@@ -60,13 +59,26 @@ def database(database_url):
     opened.close()
 
 
+def eventually(holds, seconds=150, said=lambda: "it never comes", every=0.05):
+    """Wait until something holds, and return what it returned; `said` tells what there was instead."""
+    until = time.monotonic() + seconds
+    while not (found := holds()):
+        assert time.monotonic() < until, said()
+        time.sleep(every)
+    return found
+
+
 class Service:
     """A database, a storage, and workers of this test.
 
     A study's run directory is looked at by `run` on local storage only; `fetched` gives a copy of any.
+
+    Attributes:
+        environment: further variables of the workers started next.
     """
 
     def __init__(self, database, url, folder):
+        self.environment = {}
         self.database = database
         self.storage = LocalStorage(folder / "studies")
         self._url = url
@@ -87,43 +99,59 @@ class Service:
         with self.database.writing() as connection:
             return studies.submit(connection, self.token.id, new, id=study_id, most_queued=None)
 
-    def worker(self, *arguments, home=None, **settings):
-        """Start `safs worker` and return its process, whose stderr goes to a file `said`."""
+    def worker(self, *arguments, entry=("-m", "safs"), home=None, **settings):
+        """Start `safs worker` and return its process, whose stderr goes to a file `said`.
+
+        Args:
+            *arguments: of the command.
+            entry: what Python runs for the command `safs`.
+            home: the worker's; by default the folder of this test.
+            **settings: of the worker. Its leases last for long by default: it may starve beside other tests.
+        """
         number = len(self._workers)
         file = self._folder / f"settings{number}.yaml"
         # Beside other tests, studies that stand back would starve.
-        default = {"lease_seconds": LEASE_S, "storage": str(self._folder / "studies"), "niceness": 0}
-        file.write_text(yaml.safe_dump(default | settings))
-        command = [sys.executable, "-m", "safs", "worker", "--home", str(home or self._folder), "--settings", str(file)]
-        command += arguments
+        file.write_text(yaml.safe_dump({"storage": str(self._folder / "studies"), "niceness": 0} | settings))
+        command = [sys.executable, *entry, "worker", "--home", home or self._folder, "--settings", file, *arguments]
         said = self._folder / f"worker{number}.txt"
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "SAFS_DATABASE": self._url}
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "SAFS_DATABASE": self._url} | self.environment
         with said.open("wb") as out:
             worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, stderr=out, cwd=ROOT, env=environment)
         worker.said = said
         self._workers.append(worker)
         return worker
 
+    def lose(self, worker, study_id):
+        """Kill a worker, wait until its study's process has ended, and let its lease run out at once."""
+        worker.kill()
+        worker.wait()
+        self.nothing_runs()
+        age(self.database, study_id, 3600)
+
     def get(self, study_id):
         with self.database.reading() as connection:
             return studies.get(connection, study_id)
 
-    def wait(self, study_id, *states, seconds=90):
+    def wait(self, study_id, *states, seconds=150):
         """Wait until a study is in one of these states, of those in which it may stay, and return it."""
-        until = time.monotonic() + seconds
-        while (study := self.get(study_id)).state not in states:
-            assert time.monotonic() < until, (study, self.log(study_id))
-            assert study.state not in ENDED, (study, self.log(study_id))
-            time.sleep(0.05)
-        return study
+
+        def there():
+            study = self.get(study_id)
+            assert study.state in states or study.state not in ENDED, (study, self.log(study_id))
+            return study if study.state in states else None
+
+        return eventually(there, seconds, lambda: (self.get(study_id), self.log(study_id)))
 
     def reached(self, study_id, phase, count):
         """Wait until the journal of a study holds so many trials of a phase."""
-        until = time.monotonic() + 90
-        while sum(record["phase"] == phase for record in self.journal(study_id)) < count:
-            assert time.monotonic() < until, self.log(study_id)
-            assert self.get(study_id).state not in ENDED, (self.get(study_id), self.log(study_id))
-            time.sleep(0.01)
+
+        def there():
+            study = self.get(study_id)
+            reached = sum(record["phase"] == phase for record in self.journal(study_id)) >= count
+            assert reached or study.state not in ENDED, (study, self.log(study_id))
+            return reached
+
+        eventually(there, said=lambda: self.log(study_id), every=0.01)
 
     def fetched(self, study_id, folder):
         """Return a folder into which all files of a study were copied from the storage."""
@@ -139,9 +167,7 @@ class Service:
 
     def journal(self, study_id):
         """Return the trials in the journal of a study that may be running."""
-        path = self.run(study_id) / "journal.jsonl"
-        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-        return [record for record in map(json.loads, lines) if record["kind"] == "trial"]
+        return journal(self.run(study_id))
 
     def log(self, study_id):
         log = self.storage.files(study_id, self.get(study_id).files).log()
@@ -168,12 +194,9 @@ class Service:
                 continue
         return found
 
-    def nothing_runs(self, seconds=5):
+    def nothing_runs(self, seconds=60):
         """Wait until no study's process is left."""
-        until = time.monotonic() + seconds
-        while left := self.processes():
-            assert time.monotonic() < until, left
-            time.sleep(0.05)
+        eventually(lambda: not self.processes(), seconds, self.processes)
 
     def check_finished(self, study_id, reference):
         """A study has ended as the undisturbed one did, and the database says the same as its files."""
@@ -204,3 +227,17 @@ def service(database, database_url, tmp_path):
     made = Service(database, database_url, tmp_path)
     yield made
     made.close()
+
+
+@pytest.fixture
+def held(service, values):
+    """The lease of a study that runs, and who writes under it."""
+    service.submit(values)
+    lease = leases.claim(service.database, "a", 60)
+    return lease, Ledger(service.database, lease)
+
+
+def started(code, folder):
+    """Start Python on this code, in a folder and a session of its own, and return the process."""
+    command = [sys.executable, "-c", code]
+    return subprocess.Popen(command, cwd=folder, start_new_session=True, stdout=subprocess.PIPE)

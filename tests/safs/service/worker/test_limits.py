@@ -1,15 +1,16 @@
 """What a study may take, and what is said of one that failed."""
 
 import threading
-import time
 
 import pytest
 
 from safs.journal import Journal
 from safs.service.settings import Limits, ServiceSettings
 from safs.service.states import ENDED, State
-from safs.service.worker import job
+from safs.service.worker import job, usage
+from safs.service.worker.limits import Watch
 from safs.service.worker.worker import Worker
+from tests.safs.service.worker.conftest import eventually
 
 
 @pytest.mark.parametrize(
@@ -45,10 +46,7 @@ def test_a_study_waits_for_another_process_that_still_runs_it(service, values):
     service.run(study).mkdir()
     with Journal(service.run(study) / "journal.jsonl"):
         service.worker()
-        until = time.monotonic() + 60
-        while service.log(study).count("Another process is running this study") < 1:
-            assert time.monotonic() < until, service.log(study)
-            time.sleep(0.05)
+        eventually(lambda: "Another process is running this study" in service.log(study))
     service.reached(study, "dense", 1)
     assert service.states(study) == ["QUEUED", "RUNNING"]
 
@@ -56,15 +54,24 @@ def test_a_study_waits_for_another_process_that_still_runs_it(service, values):
 def test_a_study_that_does_not_stop_is_killed(service, values, monkeypatch):
     monkeypatch.setattr(job, "GRACE_S", 0.5)
     study = service.submit(values)
-    settings = ServiceSettings(limits=Limits(study_seconds=2.0), lease_seconds=20, niceness=0)
+    settings = ServiceSettings(limits=Limits(study_seconds=2.0), niceness=0)
     worker = Worker(service.database, service.storage, settings, "here")
     thread = threading.Thread(target=worker.run, args=[lambda: service.get(study).state in ENDED])
     thread.start()
-    until = time.monotonic() + 30
-    while not (processes := service.processes()):
-        assert time.monotonic() < until
-        time.sleep(0.01)
-    processes[0].suspend()
-    thread.join(30)
+    eventually(service.processes)[0].suspend()
+    thread.join(60)
     assert service.get(study).reason == "TIMEOUT"
     service.nothing_runs(seconds=0)
+
+
+def test_measuring_is_seldom(tmp_path, monkeypatch):
+    now, measured = 0.0, []
+    monkeypatch.setattr(usage, "memory", lambda *_: measured.append("memory") or 0)
+    monkeypatch.setattr(usage, "disk", lambda *_: measured.append("disk") or 0)
+    watch = Watch(Limits(study_memory=1, study_seconds=20), 1, tmp_path, lambda: now)
+    while now < 10:
+        assert watch.exceeded() is None
+        now += 0.1
+    assert (measured.count("memory"), measured.count("disk")) == (10, 2)
+    now = 20.5
+    assert watch.exceeded().message == "It ran for 20.5 s, and may run for 20.0 s. Finished trials are kept."

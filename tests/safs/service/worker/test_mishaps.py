@@ -4,18 +4,15 @@ import shutil
 import threading
 
 import pytest
-from sqlalchemy.exc import DataError, InternalError, OperationalError
+from sqlalchemy.exc import DataError
 
 from safs.service.settings import ServiceSettings
 from safs.service.states import ENDED, Reason, State
-from safs.service.storage.bucket import AwayError
-from safs.service.storage.opening import open_storage
 from safs.service.store import leases
 from safs.service.worker import job as jobs
 from safs.service.worker.job import Job
 from safs.service.worker.keeper import Held
 from safs.service.worker.ledger import Ledger
-from safs.service.worker.patience import is_away
 from safs.service.worker.said import How, Said
 from safs.service.worker.worker import Worker
 
@@ -31,7 +28,7 @@ def run(service):
 
     def run(until):
         said = Lines()
-        settings = ServiceSettings(concurrency=2, lease_seconds=30)
+        settings = ServiceSettings(concurrency=2)
         thread = threading.Timer(60, lambda: said.append("too long"))
         thread.start()
         Worker(service.database, service.storage, settings, "here", said.append).run(
@@ -116,48 +113,3 @@ def test_a_process_that_has_ended_is_not_killed_when_the_lease_is_lost(service, 
     held.lose()
     assert Process.kills == 0
     assert job.step()
-
-
-def test_what_is_to_be_done_when_a_lease_is_lost_is_done_once():
-    done = []
-    held = Held(None, 0.0)
-    held.when_lost(lambda: done.append("first"))
-    threads = [threading.Thread(target=held.lose) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert done == ["first"]
-    held.when_lost(lambda: done.append("late"))
-    assert done == ["first", "late"]
-    held = Held(None, 0.0)
-    held.when_lost(lambda: done.append("never"))
-    held.forget()
-    held.lose()
-    assert done == ["first", "late"]
-
-
-@pytest.mark.parametrize(
-    ("error", "away"),
-    [
-        (OperationalError("", {}, ValueError()), True),
-        (InternalError("", {}, ValueError()), False),
-        (InternalError("", {}, ValueError(), connection_invalidated=True), True),
-        (DataError("", {}, ValueError()), False),
-        (AwayError("hung"), True),
-        (ValueError("bad JSON"), False),
-    ],
-)
-def test_what_is_waited_for(error, away):
-    assert is_away(error) is away
-
-
-def test_a_workplace_that_another_worker_removes_meanwhile_is_passed_over(tmp_path):
-    storage = open_storage(f"file://{tmp_path / 'bucket'}", tmp_path)
-    for study in "ab":
-        (tmp_path / "work" / study / "lease").mkdir(parents=True)
-    found = storage.workplaces()
-    name, folder = next(found)
-    other = tmp_path / "work" / ("b" if folder.parent.name == "a" else "a")
-    shutil.rmtree(other)
-    assert (name, list(found)) == ("lease", [])

@@ -1,16 +1,15 @@
 """Workers of several machines, with homes of their own, that share a database and a storage, but no disk."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 import yaml
 
+from benchmarks.service_truth import journal
 from safs.config.schema import Config
 from safs.service.settings import ServiceSettings
 from safs.service.states import State
@@ -19,21 +18,14 @@ from safs.service.storage.opening import open_storage
 from safs.service.worker.worker import Worker
 from tests.safs.service.conftest import ROOT, Server
 from tests.safs.service.storage.conftest import everything
+from tests.safs.service.store.conftest import age
+from tests.safs.service.worker.conftest import eventually
 
 RESULTS = ("summary.json", "best/model.safetensors", "best/activations.json")
 
 
-def until(holds, seconds=150, said=lambda: None):
-    end = time.monotonic() + seconds
-    while not (found := holds()):
-        assert time.monotonic() < end, said()
-        time.sleep(0.05)
-    return found
-
-
 def ids(run):
-    records = map(json.loads, (run / "journal.jsonl").read_bytes().splitlines())
-    return [record["id"] for record in records if record["kind"] == "trial"]
+    return [trial["id"] for trial in journal(run)]
 
 
 class Machine:
@@ -43,7 +35,7 @@ class Machine:
         self.home = home
         home.mkdir()
         settings = home / "settings.yaml"
-        settings.write_text(yaml.safe_dump({"lease_seconds": 2.0, "niceness": 0, "carry_seconds": 0.5}))
+        settings.write_text(yaml.safe_dump({"niceness": 0, "carry_seconds": 0.5}))
         self.said = home / "said.txt"
         command = [sys.executable, "-m", "safs", "worker", "--home", str(home), "--settings", str(settings)]
         with self.said.open("wb") as out:
@@ -75,9 +67,8 @@ def test_a_study_whose_machine_is_lost_goes_on_on_another(
     home.mkdir()
     shared = {"SAFS_DATABASE": f"sqlite:///{home / 'safs.db'}", "SAFS_STORAGE": bucket, **s3_environment}
     environment = os.environ | shared | {"PYTHONPATH": str(ROOT)}
-    server = Server(home, "--no-worker", **shared).start()
-    try:
-        with server.client(server.token("someone")) as client:
+    with Server(home, "--no-worker", **shared) as server:
+        with server.start().client(server.token("someone")) as client:
             assert client.get("/readyz").status_code == 200
             form = {"config": (None, Config.from_mapping(values).to_yaml())}
             study = client.post("/v1/studies", files=form).json()["id"]
@@ -85,12 +76,13 @@ def test_a_study_whose_machine_is_lost_goes_on_on_another(
             assert [name for name in everything(bucket) if study in name] == [f"{study}/submitted/config.yaml"]
             assert list((home / "incoming").iterdir()) == []
             first = machines("first", environment)
-            until(lambda: client.get(f"{url}/trials").json()["trials"], said=first.said.read_text)
+            eventually(lambda: client.get(f"{url}/trials").json()["trials"], said=first.said.read_text)
             first.process.kill()
             first.process.wait()
+            age(server.database, study, 3600)
             before = client.get(f"{url}/trials").json()["trials"]
             second = machines("second", environment)
-            until(lambda: client.get(url).json()["state"] == "SUCCEEDED", said=second.said.read_text)
+            eventually(lambda: client.get(url).json()["state"] == "SUCCEEDED", said=second.said.read_text)
             assert client.get(url).json()["attempts"] == 2
 
             after = client.get(f"{url}/trials").json()["trials"]
@@ -117,12 +109,10 @@ def test_a_study_whose_machine_is_lost_goes_on_on_another(
             assert (part.status_code, part.content) == (206, whole.content[100:200])
             assert part.headers["content-range"] == f"bytes 100-199/{len(whole.content)}"
             assert client.get(f"{url}/artifacts/..%2fsubmitted%2fconfig.yaml").status_code == 404
-            until(lambda: not list((second.home / "work").iterdir()), seconds=10)
+            eventually(lambda: not list((second.home / "work").iterdir()))
             assert client.delete(url).status_code == 204
             assert everything(bucket) == [".service"], "whose storage it is"
-    finally:
         assert server.stop() == 130
-        server.database.close()
     for said in (home / "serve.log", first.said, second.said):
         assert "Traceback" not in said.read_text()
         assert s3_environment["AWS_SECRET_ACCESS_KEY"] not in said.read_text()
@@ -152,22 +142,22 @@ def check_finished(service, study, run, undisturbed):
 @pytest.mark.thorough
 def test_a_machine_that_stood_still_for_longer_than_its_lease_changes_nothing(far, values, undisturbed, tmp_path):
     study = far.submit(values)
-    first = far.worker(home=tmp_path / "first")
-    until(lambda: far.trials(study), said=first.said.read_text)
+    first = far.worker(home=tmp_path / "first", lease_seconds=4)
+    eventually(lambda: far.trials(study), said=first.said.read_text)
     stopped = far.processes()
     first.send_signal(signal.SIGSTOP)
     for process in stopped:
         process.suspend()
     second = far.worker(home=tmp_path / "second")
-    until(lambda: far.get(study).attempts == 2)
+    eventually(lambda: far.get(study).attempts == 2)
     before = len(far.trials(study))
-    until(lambda: len(far.trials(study)) > before, said=second.said.read_text)
+    eventually(lambda: len(far.trials(study)) > before, said=second.said.read_text)
     first.send_signal(signal.SIGCONT)
     for process in stopped:
         process.resume()
     far.wait(study, State.SUCCEEDED, seconds=180)
     check_finished(far, study, far.fetched(study, tmp_path / "fetched"), undisturbed)
-    until(lambda: "LOST: its lease ran out" in first.said.read_text(), seconds=10, said=first.said.read_text)
+    eventually(lambda: "LOST: its lease ran out" in first.said.read_text(), said=first.said.read_text)
     assert far.states(study) == ["QUEUED", "RUNNING"] * 2 + ["SUCCEEDED"]
     far.nothing_runs()
 
@@ -183,16 +173,16 @@ def test_a_study_has_not_succeeded_before_its_files_are_stored(far, values, undi
 
     monkeypatch.setattr(Bucket, "write", write)
     study, over, said = far.submit(values), threading.Event(), []
-    settings = ServiceSettings(lease_seconds=10, niceness=0)
+    settings = ServiceSettings(niceness=0)
     worker = Worker(far.database, open_storage(far.place, tmp_path / "home"), settings, "here", said.append)
     thread = threading.Thread(target=worker.run, args=[over.is_set])
     thread.start()
     try:
-        until(far.processes)
+        eventually(far.processes)
         away.set()
-        far.nothing_runs(seconds=90)
+        far.nothing_runs()
         known = [trial["id"] for trial in far.trials(study)]
-        until(lambda: any("on fire" in line for line in said))
+        eventually(lambda: any("on fire" in line for line in said))
         assert far.get(study).state is State.RUNNING
         assert [trial["id"] for trial in far.trials(study)] == known, "no trial is known that is not stored"
         away.clear()
@@ -211,14 +201,14 @@ def test_a_canceled_study_can_be_resumed_on_another_machine(far, values, undistu
 
     study = far.submit(values)
     first = far.worker(home=tmp_path / "first")
-    until(lambda: far.trials(study), said=first.said.read_text)
+    eventually(lambda: far.trials(study), said=first.said.read_text)
     with far.database.writing() as connection:
         assert studies.cancel(connection, far.get(study))
     far.wait(study, State.CANCELED)
     ended = far.trials(study)
     assert ids(far.fetched(study, tmp_path / "canceled")) == [trial["id"] for trial in ended]
     first.send_signal(signal.SIGTERM)
-    first.wait(40)
+    first.wait(60)
     assert list((tmp_path / "first" / "work").iterdir()) == []
     with far.database.writing() as connection:
         assert studies.resume(connection, far.get(study))
@@ -240,15 +230,13 @@ def test_a_study_whose_files_are_gone_fails(far, values, tmp_path):
 def test_what_a_lost_worker_left_on_a_machine_is_removed_by_the_next(far, values, tmp_path):
     study = far.submit(values)
     first = far.worker(home=tmp_path / "first")
-    until(far.processes)
-    first.kill()
-    first.wait()
-    far.nothing_runs()
+    eventually(far.processes)
+    far.lose(first, study)
     (left,) = (tmp_path / "first" / "work" / study).iterdir()
     far.worker(home=tmp_path / "second")
-    until(lambda: far.get(study).attempts == 2)
+    eventually(lambda: far.get(study).attempts == 2)
     far.worker(home=tmp_path / "first")
-    until(lambda: not left.exists())
+    eventually(lambda: not left.exists())
 
 
 def test_a_study_knows_nothing_of_the_storage(far, values, tmp_path, monkeypatch):
@@ -256,5 +244,5 @@ def test_a_study_knows_nothing_of_the_storage(far, values, tmp_path, monkeypatch
         monkeypatch.setenv(name, far.place)
     far.submit(values)
     far.worker(home=tmp_path / "first")
-    (process,) = until(far.processes)
+    (process,) = eventually(far.processes)
     assert not {name for name in process.environ() if name.startswith(("SAFS_STORAGE", "AWS_", "FSSPEC_"))}
