@@ -13,15 +13,13 @@ import asyncio
 import contextlib
 import os
 import random
-import socket
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from statistics import quantiles
 
+import aiohttp
 import httpx2
 import psutil
 import torch
@@ -29,6 +27,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import insert
 
+from benchmarks.service_place import Place
 from safs.masks import apply_mask
 from safs.models.registry import make_model
 from safs.pruning import prune
@@ -50,37 +49,8 @@ stage1: {iterations: 1000, epochs: 5}
 """
 
 
-@contextlib.contextmanager
-def serving(home: Path, *options: str) -> Iterator[tuple[psutil.Process, str, str]]:
-    """Give a server's process, its address, and a token."""
-    database = Database.in_folder(home)
-    database.migrate()
-    with database.writing() as connection:
-        token = tokens.create(connection, f"benchmark {new_id()}", Scope.ADMIN)
-    database.close()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "safs", "serve", "--home", str(home), "--port", str(port), *options]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        with httpx2.Client(trust_env=False) as client:
-            for _ in range(600):
-                with contextlib.suppress(httpx2.TransportError):
-                    if client.get(f"{url}/healthz").status_code == 200:
-                        break
-                time.sleep(0.1)
-        yield psutil.Process(process.pid), url, token
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def fill(home: Path) -> list[str]:
-    """Store many studies that have ended, and return their ids."""
-    database = Database.in_folder(home)
-    database.migrate()
+def fill(database: Database) -> None:
+    """Store many studies that have ended."""
     with database.writing() as connection:
         token = tokens.find(connection, tokens.create(connection, "many", Scope.SUBMIT))
         assert token is not None
@@ -105,20 +75,18 @@ def fill(home: Path) -> list[str]:
             connection.execute(
                 insert(TrialRow), [{"study_id": id, "n": n, "trial": trial | {"n": n}} for n in range(1, TRIALS + 1)]
             )
-    database.close()
-    return ids
 
 
-async def read(url: str, token: str, paths: list[str]) -> list[float]:
+async def read(place: Place, paths: list[str]) -> list[float]:
     """Ask for paths at a steady rate, whether or not earlier answers have come; return the seconds of each, sorted."""
-    headers = {"Authorization": f"Bearer {token}"}
     draw = random.Random(0)
     seconds: list[float] = []
-    async with httpx2.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=30) as client:
+    headers, timeout = {"Authorization": f"Bearer {place.token}"}, aiohttp.ClientTimeout(30)
+    async with aiohttp.ClientSession(place.url, headers=headers, timeout=timeout, raise_for_status=True) as client:
 
         async def ask(path: str, due: float) -> None:
-            answer = await client.get(path)
-            answer.raise_for_status()
+            async with client.get(path) as answer:
+                await answer.read()
             seconds.append(time.perf_counter() - due)
 
         began = time.perf_counter()
@@ -154,7 +122,7 @@ def checkpoint(path: Path) -> None:
     torch.save({"state_dict": network.state_dict(), "optimizer": torch.rand(25_000_000)}, path)
 
 
-def memory(process: psutil.Process, url: str, token: str, file: Path) -> tuple[int, int]:
+def memory(process: psutil.Process, place: Place, file: Path) -> tuple[int, int]:
     """Return by how many bytes a server grows, at most, while it takes a file; and with the process that checks it."""
 
     def used() -> tuple[int, int]:
@@ -166,9 +134,9 @@ def memory(process: psutil.Process, url: str, token: str, file: Path) -> tuple[i
         return own, own + others
 
     before = peak = used()
-    form = ["-F", f"config={CONFIG}", "-F", f"checkpoint=@{file}"]
-    command = ["curl", "-s", "-o", os.devnull, "-w", "%{http_code}", "-H", f"Authorization: Bearer {token}", *form]
-    sending = subprocess.Popen([*command, f"{url}/v1/studies"], stdout=subprocess.PIPE, text=True)
+    form = ["-H", f"Authorization: Bearer {place.token}", "-F", f"config={CONFIG}", "-F", f"checkpoint=@{file}"]
+    command = ["curl", "-s", "-o", os.devnull, "-w", "%{http_code}", *form, f"{place.url}/v1/studies"]
+    sending = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     while sending.poll() is None:
         now = used()
         peak = max(peak[0], now[0]), max(peak[1], now[1])
@@ -179,39 +147,38 @@ def memory(process: psutil.Process, url: str, token: str, file: Path) -> tuple[i
 
 def main() -> None:
     table = Table("what", "asked", "got", title="safs serve, SQLite, two cores")
-    with tempfile.TemporaryDirectory() as folder, serving(Path(folder)) as (process, url, token):
-        headers = {"Authorization": f"Bearer {token}"}
-        with httpx2.Client(base_url=url, headers=headers, trust_env=False, timeout=120) as client:
+    with tempfile.TemporaryDirectory() as folder, Place(Path(folder), Scope.ADMIN) as place:
+        place.start()
+        assert place.process is not None, "it was started"
+        process = psutil.Process(place.process.pid)
+        with place.client() as client:
             study = client.post("/v1/studies", files={"config": (None, CONFIG)}).raise_for_status().json()["id"]
             while client.get(f"/v1/studies/{study}/trials").json()["trials"] == []:
                 time.sleep(0.5)
         one = f"/v1/studies/{study}"
         paths = ["/v1/studies", one, f"{one}/trials", f"{one}/log?offset=-4096", f"{one}/artifacts", f"{one}/picture"]
-        seconds = asyncio.run(read(url, token, paths))
+        seconds = asyncio.run(read(place, paths))
         table.add_row(f"reads, {RATE}/s, a study running: median", "", percentile(seconds, 50))
         table.add_row("99th percentile", "50 ms", percentile(seconds, 99))
         file = Path(folder) / "checkpoint.pt"
         checkpoint(file)
-        grown = [memory(process, url, token, file) for _ in range(3)]
+        grown = [memory(process, place, file) for _ in range(3)]
         table.add_row(
             "server's memory for a checkpoint of 100 MB", "20 MB", f"{max(own for own, _ in grown) / 1e6:.1f} MB"
         )
         most = max(both for _, both in grown)
         table.add_row("with the process that checks it, for a second", "", f"{most / 1e6:.0f} MB")
-    with tempfile.TemporaryDirectory() as folder:
-        fill(Path(folder))
-        with serving(Path(folder), "--no-worker") as (_, url, token):
-            headers = {"Authorization": f"Bearer {token}"}
-            with httpx2.Client(base_url=url, headers=headers, trust_env=False) as client:
-                for what, filters in (
-                    ("a page of 50", {}),
-                    ("by state", {"state": "FAILED"}),
-                    ("by name", {"name": "9999"}),
-                ):
-                    seconds = listed(client, filters)
-                    table.add_row(
-                        f"{what} among {STUDIES:,} studies of {TRIALS} trials", "50 ms", percentile(seconds, 99)
-                    )
+    with tempfile.TemporaryDirectory() as folder, Place(Path(folder), Scope.ADMIN) as place:
+        fill(place.database)
+        place.start(worker=False)
+        with place.client() as client:
+            for what, filters in (
+                ("a page of 50", {}),
+                ("by state", {"state": "FAILED"}),
+                ("by name", {"name": "9999"}),
+            ):
+                seconds = listed(client, filters)
+                table.add_row(f"{what} among {STUDIES:,} studies of {TRIALS} trials", "50 ms", percentile(seconds, 99))
     Console().print(table)
 
 

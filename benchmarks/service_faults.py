@@ -15,7 +15,7 @@ from sqlalchemy import select
 
 from benchmarks.service_clients import Client, Found, Ledger, Moments
 from benchmarks.service_kinds import kinds
-from benchmarks.service_place import Place
+from benchmarks.service_place import HURRIED, Place
 from benchmarks.service_truth import differences, falsehoods
 from safs.service.states import ENDED, State
 from safs.service.store.tables import StudyRow
@@ -41,7 +41,7 @@ def disturb(home: Path, kill: int, seed: int, *, keep: int | None = None) -> Fou
     (home / "undisturbed").mkdir()
     sorts = kinds(home / "undisturbed")
     ledger, moments = Ledger(max(4, kill // 5) if keep is None else keep), Moments()
-    with Place(home / "service") as place:
+    with Place(home / "service", **HURRIED) as place:
         place.start()
         clients = [Client(place, sorts, random.Random(rng.getrandbits(64)), moments, ledger) for _ in range(CLIENTS)]
         for client in clients:

@@ -29,18 +29,20 @@ from safs.service.store.database import Database
 from safs.service.store.tables import StudyRow
 
 ROOT = Path(__file__).parent.parent
-LEASE_S = 2.0
+HURRIED = {"lease_seconds": 2.0, "niceness": 0, "concurrency": 2}
+"""Settings with which what was killed goes on soon."""
 ENTRY = ("-m", "safs")
 _START_S = 60.0
 _STUDY = "safs.service.worker.study_process"
 
 
 class Place:
-    """`safs serve` with short leases, at one address, however often it is started.
+    """`safs serve` at one address, however often it is started.
 
     Args:
         home: its home, made if need be.
-        **settings: of the service, beside those.
+        scope: of its token.
+        **settings: of the service.
 
     Attributes:
         database: a second view of its database.
@@ -51,18 +53,17 @@ class Place:
         process: the server's, while it runs.
     """
 
-    def __init__(self, home: Path, **settings: Any) -> None:
+    def __init__(self, home: Path, scope: Scope = Scope.SUBMIT, **settings: Any) -> None:
         home.mkdir(parents=True, exist_ok=True)
         self.home = home
         url = settings.get("database")
         self.database = Database(url) if url else Database.in_folder(home)
         self.database.migrate()
         with self.database.writing() as connection:
-            self.token = tokens.create(connection, "faults", Scope.SUBMIT, most_queued=10_000)
+            self.token = tokens.create(connection, "benchmark", scope, most_queued=10_000)
         self.studies, self.log = home / "studies", home / "serve.log"
         self._settings = home / "settings.yaml"
-        default = {"lease_seconds": LEASE_S, "niceness": 0, "concurrency": 2}
-        self._settings.write_text(yaml.safe_dump(default | settings))
+        self._settings.write_text(yaml.safe_dump(settings))
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]

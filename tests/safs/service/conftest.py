@@ -32,12 +32,13 @@ def free_port():
         return free.getsockname()[1]
 
 
-def wait_until(holds, seconds=60):
-    """Wait until something holds."""
+def eventually(holds, seconds=150, said=lambda: "it never comes", every=0.05):
+    """Wait until something holds, and return what it returned; `said` tells what there was instead."""
     until = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    while not (found := holds()):
+        assert time.monotonic() < until, said()
+        time.sleep(every)
+    return found
 
 
 def until_its_end(connection, end):
@@ -260,14 +261,13 @@ def s3_environment(s3):
 
 @pytest.fixture
 def bucket(s3_environment, monkeypatch):
-    """The URL of an empty folder of a new bucket, which this process finds."""
+    """The URL of an empty folder of a bucket, which this process finds."""
     import fsspec
 
     for name, value in s3_environment.items():
         monkeypatch.setenv(name, value)
-    name = f"safs-{os.urandom(6).hex()}"
-    fsspec.filesystem("s3", skip_instance_cache=True).mkdir(name)
-    return f"s3://{name}/some/folder"
+    fsspec.filesystem("s3").makedirs("safs", exist_ok=True)
+    return f"s3://safs/{os.urandom(6).hex()}/folder"
 
 
 def _postgres_programs():

@@ -15,7 +15,7 @@ from safs.service.admission import Admission
 from safs.service.fields import FieldError
 from safs.service.settings import Limits
 from tests.safs.conftest import TINY, merged
-from tests.safs.service.conftest import wait_until
+from tests.safs.service.conftest import eventually
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -63,7 +63,7 @@ def test_when_it_is_killed_the_next_knows_no_more_than_it_did(folder, monkeypatc
     admission = Admission(Limits(), runs_here=False)
     first = forked_from()
     first.kill()
-    wait_until(lambda: first.status() == psutil.STATUS_ZOMBIE)
+    eventually(lambda: first.status() == psutil.STATUS_ZOMBIE)
     assert "device: cuda" in asyncio.run(admission.check(folder))
     second = forked_from()
     assert second.pid != first.pid

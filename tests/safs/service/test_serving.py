@@ -5,7 +5,7 @@ import time
 
 from safs.service import serving
 from safs.service.storage import opening
-from tests.safs.service.conftest import wait_until
+from tests.safs.service.conftest import eventually
 
 
 class Ending:
@@ -51,5 +51,5 @@ def test_what_was_killed_long_ago_is_removed_while_it_serves(database, tmp_path,
     monkeypatch.setattr(serving, "_TAKE_BACK_S", 0.05)
     monkeypatch.setattr(serving, "_SWEEP_S", 0.1)
     with serving._cleaning_up(database, storage):
-        wait_until(lambda: not left.exists())
+        eventually(lambda: not left.exists())
     assert recent.exists()

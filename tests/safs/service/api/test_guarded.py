@@ -9,7 +9,7 @@ import uvicorn
 
 from safs.service import guarded
 from safs.service.guarded import MOST_HEADER_BYTES, GuardedProtocol
-from tests.safs.service.conftest import free_port, until_its_end, wait_until
+from tests.safs.service.conftest import eventually, free_port, until_its_end
 
 
 async def echo(scope, receive, send):
@@ -28,7 +28,7 @@ def address():
     server = uvicorn.Server(uvicorn.Config(echo, port=port, http=GuardedProtocol, ws="none", lifespan="off"))
     thread = threading.Thread(target=server.run)
     thread.start()
-    wait_until(lambda: server.started)
+    eventually(lambda: server.started)
     yield "127.0.0.1", port
     server.should_exit = True
     thread.join(20)

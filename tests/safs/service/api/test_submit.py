@@ -19,7 +19,7 @@ from safs.models.registry import make_model
 from safs.pruning import prune
 from safs.service.scopes import Scope
 from tests.safs.conftest import TINY, merged
-from tests.safs.service.conftest import until_its_end, wait_until
+from tests.safs.service.conftest import eventually, until_its_end
 
 
 def as_yaml(config):
@@ -353,8 +353,8 @@ def test_half_an_upload_leaves_nothing(server, client, untouched):
 
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(head.encode() + b"x" * 10_000)
-        wait_until(arriving)
-    wait_until(lambda: not arriving())
+        eventually(arriving)
+    eventually(lambda: not arriving())
     assert client.get("/v1/studies").status_code == 200
 
 

@@ -19,7 +19,7 @@ from safs.service.storage.local import LocalStorage
 from safs.service.store import tokens
 from safs.service.store.database import Database
 from safs.service.store.studies import LimitError
-from tests.safs.service.conftest import until_its_end, wait_until
+from tests.safs.service.conftest import eventually, until_its_end
 
 HEAD = (
     "POST /v1/studies HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: 1000000\r\n"
@@ -40,7 +40,7 @@ def begin(server):
             return connection, lambda: len(arriving(server)) == there + 1
 
         yield make
-    wait_until(lambda: not arriving(server))
+    eventually(lambda: not arriving(server))
 
 
 def arriving(server):
@@ -51,13 +51,13 @@ def test_uploads_under_way_are_counted(server, begin):
     token = server.token("two at a time", most_queued=2)
     for _ in range(2):
         _, there = begin(token)
-        wait_until(there)
+        eventually(there)
     third, _ = begin(token)
     answer = until_its_end(third, b"}")
     assert answer.startswith(b"HTTP/1.1 429")
     assert b"2 of your uploads are under way already, and 2 may; try again later." in answer
     _, there = begin(server.token("somebody else, two at a time"))
-    wait_until(there)
+    eventually(there)
 
 
 def test_one_that_is_sent_again_does_not_count_twice():
@@ -81,7 +81,7 @@ def test_a_token_that_is_revoked_in_the_middle_of_an_upload_submits_nothing(serv
 
     def body():
         yield f'--x\r\nContent-Disposition: form-data; name="config"\r\n\r\n{tiny_config}'.encode()
-        wait_until(lambda: arriving(server))
+        eventually(lambda: arriving(server))
         with server.database.writing() as connection:
             tokens.revoke(connection, "evil")
         yield b"\r\n--x--\r\n"

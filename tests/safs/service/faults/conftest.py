@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from benchmarks.service_kinds import SMALLEST, kinds
-from benchmarks.service_place import Place
+from benchmarks.service_place import HURRIED, Place
 from benchmarks.service_truth import differences, falsehoods
 from safs.service.states import State
 from safs.service.store import studies
@@ -33,7 +33,7 @@ def sorts(tmp_path_factory):
 @pytest.fixture
 def place(tmp_path):
     """A server of this test, which is not started yet; its worker keeps its leases though it starves."""
-    with Place(tmp_path / "home", lease_seconds=30) as made:
+    with Place(tmp_path / "home", **HURRIED | {"lease_seconds": 30}) as made:
         yield made
 
 

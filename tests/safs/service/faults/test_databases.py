@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.service_place import Place
+from benchmarks.service_place import HURRIED, Place
 from benchmarks.service_truth import differences, falsehoods
 from safs.service.states import State
 from tests.safs.conftest import ROOT
-from tests.safs.service.worker.conftest import eventually
+from tests.safs.service.conftest import eventually
 
 RECORDER = """
 import fcntl, json, os, sys
@@ -89,7 +89,10 @@ def share(workers, smallest, sorts, recorded, count, losses):
     [pytest.param(signal.SIGINT, id="fast", marks=pytest.mark.thorough), pytest.param(signal.SIGQUIT, id="crash")],
 )
 def test_a_service_goes_on_when_postgresql_comes_back(number, own_postgres, tmp_path, sorts):
-    with Place(tmp_path / "home", database=own_postgres.url, lease_seconds=4) as place, place.client() as client:
+    with (
+        Place(tmp_path / "home", **HURRIED | {"lease_seconds": 4}, database=own_postgres.url) as place,
+        place.client() as client,
+    ):
         place.start()
         files = {"config": (None, sorts[1].config)}
         study = client.post("/v1/studies", files=files, headers={"Idempotency-Key": "one"}).raise_for_status().json()

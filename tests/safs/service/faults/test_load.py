@@ -14,7 +14,7 @@ import yaml
 from benchmarks.service_kinds import SMALLEST
 from benchmarks.service_truth import falsehoods, journal
 from safs.service.store import events
-from tests.safs.service.worker.conftest import eventually
+from tests.safs.service.conftest import eventually
 
 SUBMISSIONS = 50
 READERS, STREAMS = 150, 50

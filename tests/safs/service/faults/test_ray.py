@@ -4,11 +4,11 @@ import pytest
 import yaml
 
 from benchmarks.service_kinds import SMALLEST
-from benchmarks.service_place import Place
+from benchmarks.service_place import HURRIED, Place
 from benchmarks.service_truth import differences, falsehoods
 from safs.service.store import leases
+from tests.safs.service.conftest import eventually
 from tests.safs.service.store.conftest import age
-from tests.safs.service.worker.conftest import eventually
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def left(left_behind):
 
 
 def test_a_study_on_ray_whose_worker_dies_ends_as_one_on_the_inline_engine(tmp_path, sorts, left):
-    with Place(tmp_path / "home", engine="ray", concurrency=1, lease_seconds=30) as place, place.client() as client:
+    with Place(tmp_path / "home", engine="ray", niceness=0) as place, place.client() as client:
         place.start()
         files = {"config": (None, sorts[0].config), "checkpoint": ("a.pt", sorts[0].checkpoint)}
         study = client.post("/v1/studies", files=files).raise_for_status().json()["id"]
@@ -37,7 +37,7 @@ def test_a_study_on_ray_whose_worker_dies_ends_as_one_on_the_inline_engine(tmp_p
 
 
 def test_studies_that_ask_for_gpus_wait_for_their_tokens_share(tmp_path):
-    with Place(tmp_path / "home", engine="ray", limits={"queued": 10}) as place:
+    with Place(tmp_path / "home", **HURRIED, engine="ray", limits={"queued": 10}) as place:
         place.start(worker=False)
         resources = {"engine": "ray", "device": "cuda", "gpus_per_trial": 0.5, "workers": 2}
         config = yaml.safe_dump(SMALLEST | {"resources": resources})

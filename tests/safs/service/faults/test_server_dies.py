@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.service_truth import differences, falsehoods
 from safs.service.storage.layout import OWNER
-from tests.safs.service.worker.conftest import eventually
+from tests.safs.service.conftest import eventually
 
 COMMITTED = "sqlalchemy.engine.base:Connection._commit_impl after"
 SUBMISSION = [

@@ -11,7 +11,7 @@ from safs.config.schema import Config
 from safs.service.scopes import Scope
 from spaces.operators import PAPER_OPERATORS
 from tests.safs.conftest import ROOT
-from tests.safs.service.conftest import Server, wait_until
+from tests.safs.service.conftest import Server, eventually
 
 SHOTS = Path(os.environ.get("SAFS_SCREENSHOTS", ROOT / "screenshots"))
 """Where pictures go for people to look at; not committed."""
@@ -104,7 +104,7 @@ def ended(serving, token, tiny_config, add_study):
             assert state in ("QUEUED", "RUNNING", "SUCCEEDED"), (serving.home / "serve.log").read_text()
             return state == "SUCCEEDED"
 
-        wait_until(has_succeeded, 240)
+        eventually(has_succeeded, 240)
     return study
 
 

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.safs.service.conftest import wait_until
+from tests.safs.service.conftest import eventually
 
 
 @pytest.fixture
@@ -12,7 +12,7 @@ def canceled(serving, token, add_study, long_config):
     study = add_study(long_config, "canceled")
     with serving.client(token) as client:
         client.post(f"/v1/studies/{study}/cancel").raise_for_status()
-        wait_until(lambda: client.get(f"/v1/studies/{study}").json()["state"] == "CANCELED", 60)
+        eventually(lambda: client.get(f"/v1/studies/{study}").json()["state"] == "CANCELED", 60)
         yield study
         client.post(f"/v1/studies/{study}/cancel")
 

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -21,6 +20,7 @@ from safs.service.store.database import Database
 from safs.service.worker.ledger import Ledger
 from safs.study import Study
 from tests.safs.conftest import ROOT
+from tests.safs.service.conftest import eventually
 from tests.safs.service.store.conftest import age
 
 SMALLER = {
@@ -57,15 +57,6 @@ def database(database_url):
     opened.migrate()
     yield opened
     opened.close()
-
-
-def eventually(holds, seconds=150, said=lambda: "it never comes", every=0.05):
-    """Wait until something holds, and return what it returned; `said` tells what there was instead."""
-    until = time.monotonic() + seconds
-    while not (found := holds()):
-        assert time.monotonic() < until, said()
-        time.sleep(every)
-    return found
 
 
 class Service:

@@ -10,7 +10,7 @@ from safs.service.states import ENDED, State
 from safs.service.worker import job, usage
 from safs.service.worker.limits import Watch
 from safs.service.worker.worker import Worker
-from tests.safs.service.worker.conftest import eventually
+from tests.safs.service.conftest import eventually
 
 
 @pytest.mark.parametrize(

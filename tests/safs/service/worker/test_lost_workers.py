@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from safs.service.states import State
-from tests.safs.service.worker.conftest import eventually
+from tests.safs.service.conftest import eventually
 
 
 def test_a_study_whose_worker_is_killed_three_times_ends_as_an_undisturbed_one(service, values, undisturbed):

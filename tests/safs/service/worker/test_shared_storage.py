@@ -16,10 +16,9 @@ from safs.service.states import State
 from safs.service.storage.bucket import AwayError, Bucket
 from safs.service.storage.opening import open_storage
 from safs.service.worker.worker import Worker
-from tests.safs.service.conftest import ROOT, Server
+from tests.safs.service.conftest import ROOT, Server, eventually
 from tests.safs.service.storage.conftest import everything
 from tests.safs.service.store.conftest import age
-from tests.safs.service.worker.conftest import eventually
 
 RESULTS = ("summary.json", "best/model.safetensors", "best/activations.json")
 
