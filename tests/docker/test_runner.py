@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docker_files import DOCKER, executable
+from tests.docker.files import DOCKER, executable
 
 RAY = f"""#!{sys.executable}
 import json, os, signal, socket, sys, time

@@ -22,7 +22,7 @@ from sqlalchemy import create_engine, make_url, text
 from safs.config.schema import Config
 from safs.engines.cluster.guard import left
 from safs.study import Study
-from tests.docker_files import (
+from tests.docker.files import (
     DOCKER,
     ROOT,
     SERVICE_PAGE,

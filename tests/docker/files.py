@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
 IMAGES = {"safs:cpu", "safs:cuda"}
 SERVICE = "service.compose.yaml"

@@ -15,7 +15,7 @@ from sqlalchemy import make_url
 
 from safs.service.settings import ServiceSettings
 from safs.service.worker.job import GRACE_S
-from tests.docker_files import (
+from tests.docker.files import (
     DOCKER,
     IMAGES,
     ROOT,
