@@ -123,19 +123,20 @@ def workers(pid):
 
 
 def shared_memory():
-    """Return the segments of shared memory on this machine."""
-    return set(Path("/dev/shm").iterdir())
+    """Return the segments of shared memory on this machine, but for those of databases of tests beside this one."""
+    return {path for path in Path("/dev/shm").iterdir() if not path.name.startswith("PostgreSQL.")}
 
 
 def unused(segments):
-    """Return those segments that no process has mapped: they are left over."""
+    """Return those segments that no process has mapped: they are left over, unless they were only just made."""
     if not segments:
         return []
+    time.sleep(1)
     used = set()
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             used |= {mapped.path for mapped in process.memory_maps()}
-    return [segment for segment in segments if str(segment) not in used]
+    return [segment for segment in segments if str(segment) not in used and segment.exists()]
 
 
 @pytest.fixture
