@@ -1,5 +1,6 @@
 # Two commands for a fresh machine: `make demo` and `make test`. Both set up $(VENV) first. `make test-thorough` runs
-# what that leaves out: more of the same, such as all networks of a family.
+# what that leaves out: more of the same, such as all networks of a family; `make test-thorough ONLY=tests/safs/service`
+# a part of it.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -33,7 +34,7 @@ test: lint needs
 	$(PYTEST) -m 'not thorough'
 
 test-thorough: $(INSTALLED) needs
-	$(PYTEST) -m thorough
+	$(PYTEST) -m thorough $(ONLY)
 
 clean:
 	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
