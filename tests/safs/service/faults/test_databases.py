@@ -86,7 +86,7 @@ def share(workers, smallest, sorts, recorded, count, losses):
 @pytest.mark.thorough
 @pytest.mark.parametrize(
     "number",
-    [pytest.param(signal.SIGINT, id="fast", marks=pytest.mark.thorough), pytest.param(signal.SIGQUIT, id="crash")],
+    [pytest.param(signal.SIGINT, id="fast"), pytest.param(signal.SIGQUIT, id="crash")],
 )
 def test_a_service_goes_on_when_postgresql_comes_back(number, own_postgres, tmp_path, sorts):
     with (
