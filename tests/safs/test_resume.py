@@ -87,7 +87,7 @@ def test_sigkill_at_any_point_changes_nothing(tiny_yaml, tiny_study, tmp_path, s
     assert paths(temporary) == set()
 
 
-@pytest.mark.parametrize("keep", [0.1, 0.4, 0.7, 0.9])
+@pytest.mark.parametrize("keep", [0.4, *(pytest.param(keep, marks=pytest.mark.thorough) for keep in (0.1, 0.7, 0.9))])
 def test_a_journal_cut_anywhere_is_completed(keep, tiny_study, tiny_values, tmp_path, monkeypatch):
     """What a crash leaves: some bytes of the journal, and the folders of more trials than it names."""
     monkeypatch.setattr(safs.study, "write_report", lambda folder: None)

@@ -1,6 +1,7 @@
 """Surgery on all 80 classification networks of torchvision, about the smallest input that each takes.
 
-All but one of each family bear the marker `thorough`: `make test` leaves them out, `make test-thorough` runs them. The
+All but one of each family bear the marker `thorough`: `make test` leaves them out, `make test-thorough` runs them. So
+does what takes long, to compile them: five are compiled in `make test`, with their gradients. The
 networks of more than 80 million parameters bear the marker `large`. Of five of them (`OVER_150_MILLION`) the sites,
 names and shapes are looked at on the meta device, and the numbers on a network of the same class and depth with
 narrower layers.
@@ -293,6 +294,7 @@ def without_fused_attention():
     torch.backends.mha.set_fastpath_enabled(before)
 
 
+@pytest.mark.thorough
 def test_compiled_networks_are_equal(case, compiled, without_fused_attention):
     network, backend = case.mixed(), Eager()
     assert_equal({"output": run(compiled(network, backend), case.x)}, {"output": run(network, case.x)})

@@ -44,6 +44,7 @@ def small(tiny_yaml):
     return ["tabulate", tiny_yaml, "--set", "stage1.operators=[relu,srs]", "--set", "seed=3"]
 
 
+@pytest.mark.thorough
 def test_a_killed_table_is_resumed_and_comes_to_the_same(small, tmp_path, start_safs, run_safs, records):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     code, out, err = run_safs(*small, "--run-dir", whole, cwd=tmp_path)

@@ -173,6 +173,7 @@ def test_a_device_that_others_keep_is_not_waited_for_forever(nodes, engine, monk
     assert all(outcome.cost is not None for outcome in ended.values())
 
 
+@pytest.mark.thorough
 def test_a_node_with_other_versions_is_said_and_left_alone(nodes, engine, tmp_path):
     (tmp_path / "torch-0.0.dist-info").mkdir()
     (tmp_path / "torch-0.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 0.0\n")
@@ -196,6 +197,7 @@ def test_a_worker_with_other_versions_is_refused(engine, monkeypatch):
         trials.poll()
 
 
+@pytest.mark.thorough
 def test_from_outside_by_rays_client(tmp_path, run_safs, tiny_yaml, tiny_study, client_address):
     folder = tmp_path / "run"
     settings = ("--set", "resources.engine=ray", "--set", f"resources.address={client_address}")

@@ -75,7 +75,8 @@ def test_a_driver_that_is_killed_leaves_nothing_and_its_study_is_resumed(
     assert not left_behind()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, thorough(signal.SIGINT)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_preemption_keeps_what_was_finished_and_says_how_to_go_on(
     number, tiny_yaml, tmp_path, start_safs, run_safs, expected, left_behind
 ):
