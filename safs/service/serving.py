@@ -45,6 +45,9 @@ _RAN_WELL_S = 60.0
 """After so long a worker that ends has not ended at once again and again."""
 _TAKE_BACK_S = 5.0
 _SWEEP_S = 3600.0
+_KEEP_ALIVE_S = 75
+"""How long a connection is kept that nobody uses: for longer than proxies do (nginx: 60), as whoever closes it first may
+cut off a request."""
 
 
 def first_token(database: Database, host: str, keep: Callable[[str], object]) -> str | None:
@@ -111,6 +114,7 @@ def serve(
         log_level="warning",
         access_log=False,
         server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=5,
     )
     gc.collect()

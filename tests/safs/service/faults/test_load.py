@@ -61,8 +61,7 @@ class Load:
         self.usage = []
 
     async def run(self, seconds):
-        # The server closes connections that nobody used for five seconds: who waits for longer takes a new one.
-        limits = httpx2.Limits(max_connections=READERS + STREAMS + 10, keepalive_expiry=2.5)
+        limits = httpx2.Limits(max_connections=READERS + STREAMS + 10)
         headers = {"Authorization": f"Bearer {self._place.token}"}
         async with (
             httpx2.AsyncClient(
