@@ -46,8 +46,7 @@ _RAN_WELL_S = 60.0
 _TAKE_BACK_S = 5.0
 _SWEEP_S = 3600.0
 _KEEP_ALIVE_S = 75
-"""How long a connection is kept that nobody uses: for longer than proxies do (nginx: 60), as whoever closes it first may
-cut off a request."""
+"""How long a connection is kept that nobody uses: longer than proxies do, as who closes it may cut off a request."""
 
 
 def first_token(database: Database, host: str, keep: Callable[[str], object]) -> str | None:
