@@ -13,10 +13,12 @@ def pick_device(name: str) -> torch.device:
     Raises:
         SafsError: if it is a GPU and there is none.
     """
+    if name == "cpu":  # not to look for a GPU takes no time, and no address space
+        return torch.device("cpu")
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         raise SafsError("`resources.device: cuda` needs a GPU, and PyTorch finds none; use auto or cpu.")
-    return torch.device("cuda" if name == "cuda" or (name == "auto" and available) else "cpu")
+    return torch.device("cuda" if available else "cpu")
 
 
 def device_name(device: torch.device) -> str:

@@ -147,22 +147,23 @@ def _cleaning_up(database: Database, storage: Storage) -> Iterator[None]:
     """Take back what lost workers ran, as no other worker may be there, and remove what killed processes left."""
     ending = threading.Event()
 
-    def clean_up() -> None:
-        swept = time.monotonic()
-        while not ending.wait(_TAKE_BACK_S):
+    def again_and_again(seconds: float, act: Callable[[], object]) -> None:
+        while not ending.wait(seconds):
             with suppress(SQLAlchemyError, sqlite3.Error, OSError):  # it is tried again
-                leases.take_back(database)
-                if time.monotonic() - swept > _SWEEP_S:
-                    swept = time.monotonic()
-                    _sweep(database, storage)
+                act()
 
-    thread = threading.Thread(target=clean_up, name="safs: what others left")
-    thread.start()
+    def start(name: str, seconds: float, act: Callable[[], object]) -> threading.Thread:
+        thread = threading.Thread(target=again_and_again, args=(seconds, act), name=f"safs: {name}", daemon=True)
+        thread.start()
+        return thread
+
+    lost = start("lost workers", _TAKE_BACK_S, lambda: leases.take_back(database))
+    start("what is left", _SWEEP_S, lambda: _sweep(database, storage))
     try:
         yield
     finally:
         ending.set()
-        thread.join()
+        lost.join()  # the other may be in the middle of a slow bucket, and may be killed there
 
 
 def _sweep(database: Database, storage: Storage) -> None:

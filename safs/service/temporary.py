@@ -10,7 +10,10 @@ from contextlib import suppress
 from multiprocessing.util import Finalize
 from pathlib import Path
 
+from spaces.errors import SafsError
+
 _PREFIX = "safs-temporary-"
+_ATTEMPTS = 100
 
 
 def temporary_folder() -> Path:
@@ -19,18 +22,32 @@ def temporary_folder() -> Path:
     Its path is short, as that of a socket must be. Its owner holds a lock on it, which ends with the process.
     """
     for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        with suppress(OSError):  # it is in use, or another user's, or another process removes it
+        with suppress(OSError):  # it is another user's, no folder, or already gone; or nothing can be locked here
             if left.lstat().st_uid == os.geteuid() and (lock := _lock(left)) is not None:
                 shutil.rmtree(left, ignore_errors=True)
                 os.close(lock)
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        with suppress(OSError):  # another process has just removed it, as it was not locked yet
-            if _lock(folder) is not None and folder.exists():
-                break
+    folder = _locked_folder()
     # After multiprocessing has removed what it made there (at -100), and complains if that is gone.
     Finalize(None, shutil.rmtree, args=(folder, True), exitpriority=-200)
     return folder
+
+
+def _locked_folder() -> Path:
+    """Make a folder and lock it, again if another process removes it before it is locked."""
+    for _ in range(_ATTEMPTS):
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        try:
+            if _lock(folder) is not None and folder.exists():
+                return folder
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            place = tempfile.gettempdir()
+            raise SafsError(
+                f"Nothing can be locked in {place} ({error.strerror}); set TMPDIR to a local disk."
+            ) from error
+    raise SafsError(f"Other processes remove our folders from {tempfile.gettempdir()}; set TMPDIR to another folder.")
 
 
 def _lock(folder: Path) -> int | None:
@@ -41,4 +58,7 @@ def _lock(folder: Path) -> int | None:
     except BlockingIOError:
         os.close(opened)
         return None
+    except OSError:
+        os.close(opened)
+        raise
     return opened

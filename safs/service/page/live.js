@@ -10,11 +10,11 @@ const LONGEST_WAIT = 30_000;
 const HIDDEN = 60_000; // A tab that nobody sees gives its connection back after this.
 
 /**
- * `handle(type, data)` takes each event, `poll()` reads everything anew, `ended()` tells whether nothing more comes now
+ * `handle(type, data)` takes each event, `poll()` reads everything anew, `look()` only the study, `ended()` tells whether nothing more comes now
  * and `final()` whether nothing ever will, and `badge(mode)` shows how it stands: connecting, live, polling, paused or
  * ended. Returns a function that starts again after an end (a study was resumed).
  */
-export function follow(id, { handle, poll, ended, final, badge }, signal) {
+export function follow(id, { handle, poll, look, ended, final, badge }, signal) {
   let last = null;
   let failures = 0;
   let connection = new AbortController();
@@ -51,10 +51,14 @@ export function follow(id, { handle, poll, ended, final, badge }, signal) {
     }
   }
 
-  const woken = () => new Promise((resolve) => {
-    wake = resolve;
-    signal.addEventListener("abort", resolve, { once: true });
-  });
+  let waiting = null;
+  const woken = () => (waiting ??= new Promise((resolve) => {
+    wake = () => {
+      waiting = null;
+      resolve();
+    };
+    signal.addEventListener("abort", wake, { once: true });
+  }));
 
   async function go() {
     while (!signal.aborted) {
@@ -62,7 +66,7 @@ export function follow(id, { handle, poll, ended, final, badge }, signal) {
         badge("ended");
         // Somebody may resume it elsewhere, unless there is nothing to resume.
         await (final() ? woken() : Promise.race([woken(), sleep(HIDDEN, signal)]));
-        if (!signal.aborted && !final()) await poll();
+        if (!signal.aborted && !final() && !document.hidden) await look();
         continue;
       }
       if (document.hidden && paused) {

@@ -69,14 +69,15 @@ export function studyView(main, { argument: id, signal, arrived }) {
     }
   }
 
-  const readStudy = joined(() => attempt(async () => took(await api.study(id, signal))), 500, signal);
+  const look = () => attempt(async () => took(await api.study(id, signal)));
+  const readStudy = joined(look, 500, signal);
   const readPicture = joined(() => attempt(async () => {
     now.picture = { ...NO_PICTURE, ...(await api.picture(id, signal)) };
     draw();
   }), 2_000, signal);
 
   async function poll() {
-    await attempt(async () => took(await api.study(id, signal)));
+    await look();
     if (gone || signal.aborted) return;
     readPicture();
     log.read();
@@ -102,6 +103,6 @@ export function studyView(main, { argument: id, signal, arrived }) {
     files.read();
     const ended = () => gone || hasEnded(now.study ?? {});
     const final = () => gone || now.study?.state === "SUCCEEDED";
-    again = follow(id, { handle, poll, ended, final, badge: head.badge }, signal);
+    again = follow(id, { handle, poll, look, ended, final, badge: head.badge }, signal);
   })();
 }

@@ -66,7 +66,7 @@ class LocalStorage(Storage):
         """Remove what killed processes left."""
         scratch.sweep(self._root, older_than)
         for entry in list(self._root.iterdir()):
-            if is_id(entry.name) and entry.name not in known and entry.stat().st_mtime < older_than:
+            if is_id(entry.name) and entry.name not in known and scratch.is_older(entry, older_than):
                 shutil.rmtree(entry, ignore_errors=True)
 
     def studies(self) -> set[str]:

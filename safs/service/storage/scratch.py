@@ -35,5 +35,13 @@ def remove_at_once(root: Path, study_id: str) -> None:
 def sweep(root: Path, older_than: float) -> None:
     """Remove what these functions left when a process was killed, if it has not changed since then."""
     for entry in list(root.iterdir()):
-        if entry.name.startswith((_INCOMING, _REMOVED)) and entry.stat().st_mtime < older_than:
+        if entry.name.startswith((_INCOMING, _REMOVED)) and is_older(entry, older_than):
             shutil.rmtree(entry, ignore_errors=True)
+
+
+def is_older(entry: Path, than: float) -> bool:
+    """Return whether a file or folder is there and has not changed since then."""
+    try:
+        return entry.stat().st_mtime < than
+    except FileNotFoundError:
+        return False

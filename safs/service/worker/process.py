@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safs.data.roots import VARIABLE
 from safs.service.environment import without_secrets
 from safs.service.storage.layout import LOG
 from safs.service.worker.said import Said
@@ -105,6 +104,4 @@ def _environment() -> dict[str, str]:
     environment = without_secrets()
     environment["PYTHONIOENCODING"] = "utf-8"
     environment["PYTHONPATH"] = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
-    if environment.get(VARIABLE):
-        environment[VARIABLE] = str(Path(environment[VARIABLE]).absolute())
     return environment

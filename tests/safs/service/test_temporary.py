@@ -1,14 +1,17 @@
 """What a server that is killed leaves in the temporary folder is removed by the next."""
 
+import errno
 import os
 import shutil
 import stat
 import tempfile
 from pathlib import Path
 
+import psutil
 import pytest
 
 from safs.service import temporary
+from spaces.errors import SafsError
 from tests.safs.service.conftest import Server
 
 
@@ -50,3 +53,16 @@ def test_what_others_use_or_own_is_left(place, monkeypatch):
     again = temporary.temporary_folder()
     assert sorted(place.iterdir()) == sorted([mine, again, *others, link, file])
     assert (outside / "file").exists()
+
+
+def test_where_nothing_can_be_locked_is_one_sentence(place, monkeypatch):
+    def nothing(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    monkeypatch.setattr(temporary.fcntl, "flock", nothing)
+    open_before = psutil.Process().num_fds()
+    with pytest.raises(SafsError, match=r"No locks available.*set TMPDIR"):
+        temporary.temporary_folder()
+    assert list(place.iterdir()) == []
+    assert psutil.Process().num_fds() == open_before
