@@ -16,3 +16,9 @@ def pytest_collection_modifyitems(items):
         place = item.path.parent if item.path.parent.name == "page" else item.path  # its tests look at one study
         group = f"torchvision {network}" if item.path.stem == "test_torchvision" else str(place)
         item.add_marker(pytest.mark.xdist_group(group))
+
+
+def pytest_collection_finish(session):
+    """Check that xdist groups them: it does not with pytest 9.2, and every fixture would be made in every process."""
+    if "PYTEST_XDIST_WORKER" in os.environ and session.config.getoption("loadgroup", False):
+        assert all("@" in item.nodeid for item in session.items), "this pytest-xdist does not group with this pytest"
