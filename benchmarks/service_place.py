@@ -117,7 +117,7 @@ class Place:
         do not run just now."""
         assert self.process is not None, "it was started"
         workers = [child for child in self._children() if "worker" in child.cmdline()]
-        studies = [process for process in self.processes() if _STUDY in _words(process)]
+        studies = self.running()
         found = {"worker": workers[-1:], "study": studies[-1:], "all": workers + studies, "server": []}[what]
         if what in ("worker", "study") and not found:
             what = "server"
@@ -170,6 +170,10 @@ class Place:
         while not (new := self._journalled() - before) and time.monotonic() < until:
             time.sleep(0.02)
         return bool(new)
+
+    def running(self) -> list[psutil.Process]:
+        """Return the processes of studies."""
+        return [process for process in self.processes() if _STUDY in _words(process)]
 
     def processes(self) -> list[psutil.Process]:
         """Return the processes of this home, the server's among them."""

@@ -4,7 +4,6 @@ import fcntl
 import json
 import os
 import signal
-from pathlib import Path
 
 import pytest
 
@@ -106,7 +105,7 @@ def test_a_service_goes_on_when_postgresql_comes_back(number, own_postgres, tmp_
         refused = client.post("/v1/studies", files=files, headers={"Idempotency-Key": "two"})
         assert refused.status_code == 503
         # Nobody may run a study whose lease ran out: the worker ends it by itself.
-        eventually(lambda: not [one for one in place.processes() if Path(one.cwd()).is_relative_to(place.studies)])
+        eventually(lambda: not place.running())
         eventually(lambda: "LOST: its lease ran out" in place.log.read_text(), said=place.log.read_text)
         own_postgres.start()
         eventually(lambda: client.get("/readyz").status_code == 200)
