@@ -65,12 +65,12 @@ class _Loader(yaml.SafeLoader):
         self._depth -= 1
         if again and node not in self._sizes:
             raise yaml.MarkedYAMLError(None, None, "it holds itself", mark)
-        if node is not None and self._size(node, mark) > _LARGEST:
+        if node is not None and self._size(node) > _LARGEST:
             problem = f"it is larger than {_LARGEST:,} characters and values, with what its aliases stand for"
             raise yaml.MarkedYAMLError(None, None, problem, mark)
         return node
 
-    def _size(self, node: yaml.Node, mark: yaml.Mark) -> int:
+    def _size(self, node: yaml.Node) -> int:
         """Return how many characters and values a node holds, those of its aliases among them."""
         if node not in self._sizes:
             if isinstance(node, yaml.ScalarNode):

@@ -105,7 +105,7 @@ def serve(
         listening: the socket.
         worker: the arguments of `safs` that start a worker, or None for no worker.
     """
-    app = make_app(settings, database, storage, runs_studies=worker is not None)
+    app = make_app(settings, database, storage, runs_here=worker is not None)
     config = uvicorn.Config(
         app,
         http=GuardedProtocol,

@@ -34,17 +34,17 @@ _THREADS = 8
 _ABOUT = "Submit a pruned checkpoint, watch the search of its activations, fetch the result."
 
 
-def make_app(settings: ServiceSettings, database: Database, storage: Storage, *, runs_studies: bool = True) -> FastAPI:
+def make_app(settings: ServiceSettings, database: Database, storage: Storage, *, runs_here: bool = True) -> FastAPI:
     """Return the application.
 
     Args:
         settings: of the service.
         database: migrated.
         storage: of the studies' files.
-        runs_studies: this machine does so too, and not only others.
+        runs_here: studies run on this machine, and not only on others.
     """
     feed, requests = Feed(database), CollectorRegistry()
-    admission = Admission(settings.limits, runs_here=runs_studies)
+    admission = Admission(settings.limits, runs_here=runs_here)
     service = Service(settings, database, storage, admission, feed, requests, UnderWay())
     # FastAPI's pages of documentation fetch their scripts from elsewhere.
     app = FastAPI(
