@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -33,9 +32,8 @@ def folder(tmp_path):
 
 
 def check(admission, folder):
-    """Return what a check answers; in a thread, as a browser's loop of other tests may go on in this one."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(lambda: asyncio.run(admission.check(folder))).result()
+    """Return what a check answers."""
+    return asyncio.run(admission.check(folder))
 
 
 def checked(folder, *, runs_here):

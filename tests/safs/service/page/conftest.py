@@ -31,7 +31,7 @@ def serving(tmp_path_factory):
     made.database.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it lives, a loop runs in this thread, and no other test can run its own
 def browser():
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:

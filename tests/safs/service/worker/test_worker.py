@@ -33,6 +33,7 @@ def test_a_study_is_canceled_and_resumed_and_goes_on_after_its_worker_left(servi
     assert len(service.trials(study)) == len(service.journal(study))
     with service.database.writing() as connection:
         assert studies.resume(connection, studies.get(connection, study))
+    service.wait(study, State.RUNNING)  # first: before the worker saw the cancel, the study may have come that far
     service.reached(study, "safs", 1)
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(timeout=60) == 130
