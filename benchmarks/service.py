@@ -151,7 +151,7 @@ def main() -> None:
         place.start()
         assert place.process is not None, "it was started"
         process = psutil.Process(place.process.pid)
-        with place.client() as client:
+        with place.client(place.token) as client:
             study = client.post("/v1/studies", files={"config": (None, CONFIG)}).raise_for_status().json()["id"]
             while client.get(f"/v1/studies/{study}/trials").json()["trials"] == []:
                 time.sleep(0.5)
@@ -171,7 +171,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, Place(Path(folder), Scope.ADMIN) as place:
         fill(place.database)
         place.start(worker=False)
-        with place.client() as client:
+        with place.client(place.token) as client:
             for what, filters in (
                 ("a page of 50", {}),
                 ("by state", {"state": "FAILED"}),

@@ -105,7 +105,7 @@ class Client(threading.Thread):
         super().__init__(name="client", daemon=True)
         self.over = threading.Event()
         self._place, self._sorts, self._rng, self._moments, self._ledger = place, sorts, rng, moments, ledger
-        self._http = place.client()
+        self._http = place.client(place.token)
 
     def run(self) -> None:
         with self._http:

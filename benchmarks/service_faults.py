@@ -68,14 +68,14 @@ def _kill(place: Place, moments: Moments, rng: random.Random, found: Found) -> N
     else:
         moments.wait(moment, _LONGEST_WAIT_S)
     time.sleep(rng.uniform(0, 0.03))
-    found.kills[place.kill(victim)] += 1
+    found.kills[place.strike(victim)] += 1
     place.start()
 
 
 def _finish(place: Place, ledger: Ledger) -> None:
     """Wait until every study has ended; those that lost too many workers are resumed, as a person would."""
     until = time.monotonic() + _FINISH_S
-    with place.client() as http:
+    with place.client(place.token) as http:
         while True:
             waiting = 0
             for study in place.listed(http):
@@ -94,7 +94,7 @@ def _finish(place: Place, ledger: Ledger) -> None:
 
 def _judge(place: Place, ledger: Ledger) -> None:
     found = ledger.found
-    with place.client() as http:
+    with place.client(place.token) as http:
         listed = [study["id"] for study in place.listed(http)]
     with place.database.reading() as connection:
         states = {id: State(state) for id, state in connection.execute(select(StudyRow.id, StudyRow.state))}
@@ -114,5 +114,5 @@ def _judge(place: Place, ledger: Ledger) -> None:
             found.finished += 1
             found.different += [f"{study}: {what}" for what in differences(place.run_of(study), kind.undisturbed)]
     found.false += falsehoods(place.database, place.studies)
-    said = place.log.read_text()
+    said = place.said()
     found.false += ["the log holds a traceback"] if "Traceback" in said else []

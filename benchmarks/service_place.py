@@ -1,43 +1,34 @@
-"""A server with its worker, in a home of its own, that can be killed and started again."""
+"""A server with its worker, in a home of its own, any part of which can be killed, and started again."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import httpx2
 import psutil
 import yaml
 from sqlalchemy import select
 
+from benchmarks.service_server import ENTRY, Server
 from benchmarks.service_truth import journal
-from safs.service.ids import new_id
 from safs.service.scopes import Scope
 from safs.service.storage.layout import RUN
-from safs.service.store import tokens
-from safs.service.store.database import Database
 from safs.service.store.tables import StudyRow
 
-ROOT = Path(__file__).parent.parent
 HURRIED = {"lease_seconds": 2.0, "niceness": 0, "concurrency": 2}
 """Settings with which what was killed goes on soon."""
-ENTRY = ("-m", "safs")
-_START_S = 60.0
 _STUDY = "safs.service.worker.study_process"
 
 
-class Place:
-    """`safs serve` at one address, however often it is started.
+class Place(Server):
+    """A server with settings, and what its worker does.
 
     Args:
         home: its home, made if need be.
@@ -45,74 +36,29 @@ class Place:
         **settings: of the service.
 
     Attributes:
-        database: a second view of its database.
         studies: where its storage is.
-        log: what the server and its worker have said.
-        url, token: its address, and who may submit.
+        token: one that may do all that is measured here.
         up: whether it answers.
-        process: the server's, while it runs.
     """
 
     def __init__(self, home: Path, scope: Scope = Scope.SUBMIT, **settings: Any) -> None:
-        home.mkdir(parents=True, exist_ok=True)
-        self.home = home
-        url = settings.get("database")
-        self.database = Database(url) if url else Database.in_folder(home)
-        self.database.migrate()
-        with self.database.writing() as connection:
-            self.token = tokens.create(connection, "benchmark", scope, most_queued=10_000)
-        self.studies, self.log = home / "studies", home / "serve.log"
-        self._settings = home / "settings.yaml"
-        self._settings.write_text(yaml.safe_dump(settings))
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        written = home / "settings.yaml"
+        super().__init__(home, "--settings", written, database=settings.get("database"))
+        written.write_text(yaml.safe_dump(settings))
+        self.studies = home / "studies"
+        self.token = self.make_token("benchmark", scope, most_queued=10_000)
         self.up = threading.Event()
-        self.process: subprocess.Popen[bytes] | None = None
-        self._environment = os.environ | {"PYTHONPATH": str(ROOT), "XDG_CONFIG_HOME": str(home)}
 
-    def __enter__(self) -> Place:
+    def start(self, entry: Sequence[str] = ENTRY, *, worker: bool = True) -> Self:
+        super().start(entry, worker=worker)
+        self.up.set()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
-        if self.process is not None:
-            self.process.terminate()
-            self.process.wait()
-        while left := self.processes():
-            for process in left:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
-            psutil.wait_procs(left, 5)
-        self.database.close()
+    def kill(self) -> None:
+        self.up.clear()
+        super().kill()
 
-    def start(self, entry: Sequence[str] = ENTRY, *, worker: bool = True) -> None:
-        """Start the server, if it does not run, and wait until it answers.
-
-        Args:
-            entry: what Python runs for the command `safs`.
-            worker: whether the server starts a worker.
-        """
-        if self.process is not None and self.process.poll() is None:
-            return
-        options = ["--home", self.home, "--port", str(self.port), "--settings", self._settings]
-        command = [sys.executable, *entry, "serve", *options, *([] if worker else ["--no-worker"])]
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment)
-        until = time.monotonic() + _START_S
-        with httpx2.Client(trust_env=False) as http:
-            while True:
-                with contextlib.suppress(httpx2.TransportError):
-                    if http.get(f"{self.url}/healthz").status_code == 200:
-                        break
-                if self.process.poll() is not None or time.monotonic() > until:
-                    raise RuntimeError(f"It does not start: {self.log.read_text()[-2000:]}")
-                time.sleep(0.02)
-        self.up.set()
-
-    def kill(self, what: str) -> str:
+    def strike(self, what: str) -> str:
         """Kill the server, its worker, a study's process, or all of them; return which: the server if the others
         do not run just now."""
         assert self.process is not None, "it was started"
@@ -133,15 +79,6 @@ class Place:
         if what in ("server", "all"):
             self.process.wait()
         return what
-
-    def client(self, **limits: float) -> httpx2.Client:
-        """Return somebody who may submit; if there are limits, they have a token of their own."""
-        token = self.token
-        if limits:
-            with self.database.writing() as connection:
-                token = tokens.create(connection, f"limited {new_id()}", Scope.SUBMIT, **limits)
-        headers = {"Authorization": f"Bearer {token}"}
-        return httpx2.Client(base_url=self.url, headers=headers, trust_env=False, timeout=60)
 
     def listed(self, http: httpx2.Client) -> list[dict[str, Any]]:
         """Return all studies, page by page."""
@@ -174,17 +111,6 @@ class Place:
     def running(self) -> list[psutil.Process]:
         """Return the processes of studies."""
         return [process for process in self.processes() if _STUDY in _words(process)]
-
-    def processes(self) -> list[psutil.Process]:
-        """Return the processes of this home, the server's among them."""
-        found = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                if process.status() == psutil.STATUS_ZOMBIE or process.pid == os.getpid():
-                    continue
-                if str(self.home) in process.cmdline() or Path(process.cwd()).is_relative_to(self.home):
-                    found.append(process)
-        return found
 
     def _children(self) -> list[psutil.Process]:
         assert self.process is not None, "it was started"

@@ -35,7 +35,7 @@ def create(
     from safs.service.store import tokens
 
     limits = {"most_queued": queued, "most_bytes": upload_bytes, "most_gpus": gpus}
-    with _database(home, settings) as database, database.writing() as connection:
+    with _database(home, settings, new=True) as database, database.writing() as connection:
         secret = tokens.create(connection, name, scope, **limits)  # type: ignore[arg-type]
     typer.echo(secret)
 
@@ -83,9 +83,9 @@ def list_tokens(
     Console().print(table)
 
 
-def _database(home: Path | None, settings: Path | None) -> AbstractContextManager[Database]:
-    from safs.service.home import home as home_folder
-    from safs.service.home import opened_database
+def _database(home: Path | None, settings: Path | None, *, new: bool = False) -> AbstractContextManager[Database]:
+    from safs.service import home as places
     from safs.service.settings import ServiceSettings
 
-    return opened_database(ServiceSettings.read(settings), home_folder(home))
+    read = ServiceSettings.read(settings)
+    return places.opened_database(read, places.home(home) if new else places.home_in_use(read, home))

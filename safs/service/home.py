@@ -10,7 +10,7 @@ from pathlib import Path
 from safs.service.settings import ServiceSettings
 from safs.service.storage import opening
 from safs.service.storage.base import Storage
-from safs.service.store.database import Database, unusable_said
+from safs.service.store.database import FILE, Database, unusable_said
 from spaces.errors import SafsError
 
 VARIABLE = "SAFS_HOME"
@@ -18,14 +18,23 @@ VARIABLE = "SAFS_HOME"
 
 def home(folder: Path | None) -> Path:
     """Return `folder`, else that of the environment variable SAFS_HOME, else ~/.local/share/safs; made if need be."""
-    try:
-        path = (folder or Path(os.environ.get(VARIABLE) or Path.home() / ".local" / "share" / "safs")).absolute()
-    except RuntimeError:
-        raise SafsError(f"You have no home folder; set --home or {VARIABLE}.") from None
+    path = _place(folder)
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise SafsError(f"The folder {path} cannot be made ({error.strerror}); set --home or {VARIABLE}.") from error
+    return path
+
+
+def home_in_use(settings: ServiceSettings, folder: Path | None) -> Path:
+    """Return the home as `home` does, but make none.
+
+    Raises:
+        SafsError: if neither the settings name a database nor the home has one.
+    """
+    path = _place(folder)
+    if settings.database is None and not (path / FILE).exists():
+        raise SafsError(f"No service has been in {path}; set --home or {VARIABLE}.")
     return path
 
 
@@ -54,3 +63,10 @@ def open_storage(settings: ServiceSettings, folder: Path) -> Storage:
     """
     place = settings.storage.get_secret_value() if settings.storage else None
     return opening.open_storage(place, folder, settings.carry_seconds)
+
+
+def _place(folder: Path | None) -> Path:
+    try:
+        return (folder or Path(os.environ.get(VARIABLE) or Path.home() / ".local" / "share" / "safs")).absolute()
+    except RuntimeError:
+        raise SafsError(f"You have no home folder; set --home or {VARIABLE}.") from None

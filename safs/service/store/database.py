@@ -22,6 +22,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from spaces.errors import SafsError, brief
 
+FILE = "safs.db"
+"""What the database of a home is called."""
 _ANSWER_S = 15
 """How long PostgreSQL may not answer before a connection counts as lost."""
 _GONE = ("25006", "57P01", "57P02", "57P03")
@@ -68,7 +70,7 @@ class Database:
     @classmethod
     def in_folder(cls, folder: Path) -> Database:
         """Return the SQLite database of a folder, whose file only its owner may read."""
-        file = folder.resolve() / "safs.db"
+        file = folder.resolve() / FILE
         with suppress(OSError):  # SQLite itself says what is wrong
             file.touch(mode=0o600)
         return cls(URL.create("sqlite", database=str(file)))

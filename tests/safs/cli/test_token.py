@@ -31,6 +31,7 @@ def found(folder, secret):
 
 
 def test_a_token_is_made_listed_and_revoked(token, refused, tmp_path):
+    Database.in_folder(tmp_path).close()
     assert json.loads(token("list", "-o", "json")) == []
     assert "no tokens" in token("list")
     secret = token(
@@ -70,3 +71,10 @@ def test_limits_of_tokens_are_numbers_that_fit(tmp_path, refused):
         assert "A token's limit of" in error
     (tmp_path / "safs.db").write_bytes(b"no database" * 1000)
     assert "The database cannot be used" in refused("token", "list", "--home", tmp_path)
+
+
+@pytest.mark.parametrize("command", [("list",), ("revoke", "me")])
+def test_a_home_that_is_none_is_said_and_not_made(tmp_path, refused, command):
+    typo = tmp_path / "typo"
+    assert f"No service has been in {typo}; set --home" in refused("token", *command, "--home", typo)
+    assert not typo.exists()

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -13,23 +12,15 @@ import time
 from pathlib import Path
 
 import httpx2
-import psutil
 import pytest
 from sqlalchemy import create_engine, text
 
+from benchmarks.service_server import Server, free_port
 from safs.config.schema import Config
-from safs.service.scopes import Scope
-from safs.service.store import tokens
 from safs.service.store.database import Database
-from tests.safs.conftest import ROOT, TINY
+from tests.safs.conftest import TINY
 
 _START_S = 60
-
-
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 def eventually(holds, seconds=150, said=lambda: "it never comes", every=0.05):
@@ -51,95 +42,13 @@ def until_its_end(connection, end):
     return said
 
 
-class Server:
-    """`safs serve` in a process of its own; whoever uses it in a `with` block leaves none of its processes.
-
-    Attributes:
-        home: its home.
-        url: its address.
-        database: a second view of its database.
-        secrets: the tokens that it made for tests.
-    """
-
-    def __init__(self, home, *options, **environment):
-        self.home = home
-        self.database = Database.in_folder(home)
-        self.database.migrate()
-        self._options = options
-        self._environment = os.environ | {"PYTHONPATH": str(ROOT), "XDG_CONFIG_HOME": str(home)} | environment
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.process = None
-        self.secrets = []
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        if self.process is not None and self.process.poll() is None:
-            self._kill_all()
-        self.database.close()
-
-    def start(self):
-        command = [sys.executable, "-m", "safs", "serve", "--home", self.home, "--port", str(self.port)]
-        with (self.home / "serve.log").open("ab") as log:
-            self.process = subprocess.Popen([*command, *self._options], env=self._environment, stdout=log, stderr=log)
-        try:
-            self._wait_until_it_answers()
-        except BaseException:
-            self._kill_all()
-            raise
-        return self
-
-    def stop(self):
-        self.process.terminate()
-        return self.process.wait(60)
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-
-    def said(self):
-        return (self.home / "serve.log").read_text()
-
-    def token(self, name, scope=Scope.SUBMIT, **limits):
-        with self.database.writing() as connection:
-            secret = tokens.create(connection, name, scope, **limits)
-        self.secrets.append(secret)
-        return secret
-
-    def client(self, token):
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return httpx2.Client(base_url=self.url, headers=headers, trust_env=False, timeout=60)
-
-    def _wait_until_it_answers(self):
-        until = time.monotonic() + _START_S
-        with httpx2.Client(trust_env=False) as client:
-            while True:
-                with contextlib.suppress(httpx2.TransportError):
-                    if client.get(f"{self.url}/healthz").status_code == 200:
-                        return
-                assert self.process.poll() is None, self.said()
-                assert time.monotonic() < until, f"it does not start: {self.said()}"
-                time.sleep(0.05)
-
-    def _kill_all(self):
-        left = []
-        with contextlib.suppress(psutil.NoSuchProcess):
-            left = psutil.Process(self.process.pid).children(recursive=True)
-        self.kill()
-        for process in left:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-
-
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     """A server that is shared by all tests that only read and submit; nothing runs its studies. Its data is its own."""
     home = tmp_path_factory.mktemp("home")
     (home / "data").mkdir()
-    with Server(home, "--no-worker", SAFS_DATA_ROOT=str(home / "data")) as made:
-        yield made.start()
+    with Server(home, SAFS_DATA_ROOT=str(home / "data")) as made:
+        yield made.start(worker=False)
         assert made.stop() == 130, made.said()
     log = made.said()
     assert "Traceback" not in log
@@ -150,7 +59,7 @@ def server(tmp_path_factory):
 @pytest.fixture(scope="module")
 def client(server, request):
     """Somebody who may submit, of their own for each file of tests."""
-    with server.client(server.token(request.node.name)) as made:
+    with server.client(server.make_token(request.node.name)) as made:
         yield made
 
 

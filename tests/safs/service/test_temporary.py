@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from benchmarks.service_server import Server
 from safs.service import temporary
 from spaces.errors import SafsError
-from tests.safs.service.conftest import Server
 
 
 @pytest.fixture
@@ -24,12 +24,12 @@ def place():
 
 
 def test_a_server_that_is_killed_leaves_what_the_next_removes_and_one_that_ends_nothing(place, tmp_path):
-    with Server(tmp_path, "--no-worker", TMPDIR=str(place)) as killed:
-        killed.start()
+    with Server(tmp_path, TMPDIR=str(place)) as killed:
+        killed.start(worker=False)
         (own,) = place.iterdir()
         killed.kill()
         assert list(place.iterdir()) == [own]
-        assert killed.start().stop() == 130
+        assert killed.start(worker=False).stop() == 130
     assert list(place.iterdir()) == []
     assert "Traceback" not in killed.said()
 

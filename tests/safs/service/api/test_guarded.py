@@ -7,9 +7,10 @@ import time
 import pytest
 import uvicorn
 
+from benchmarks.service_server import free_port
 from safs.service import guarded
 from safs.service.guarded import MOST_HEADER_BYTES, GuardedProtocol
-from tests.safs.service.conftest import eventually, free_port, until_its_end
+from tests.safs.service.conftest import eventually, until_its_end
 
 
 async def echo(scope, receive, send):

@@ -40,7 +40,7 @@ OPERATIONS = [
 
 @pytest.fixture(scope="module")
 def token(server):
-    return server.token("schemathesis", Scope.ADMIN)
+    return server.make_token("schemathesis", Scope.ADMIN)
 
 
 @pytest.fixture(scope="module")

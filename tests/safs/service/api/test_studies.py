@@ -91,7 +91,7 @@ def test_a_study_from_its_queue_to_its_end(client, study, run):
 
 
 def test_pages_and_filters(client, server):
-    with server.client(server.token("lister")) as mine:
+    with server.client(server.make_token("lister")) as mine:
         ids = [submitted(mine, {}, name=f"list {n}").json()["id"] for n in range(3)]
         page = mine.get("/v1/studies", params={"limit": 2}).json()
         assert [one["id"] for one in page["studies"]] == ids[:0:-1]
@@ -115,7 +115,10 @@ def test_misspelt_parameters_are_refused(client, server, study):
 
 
 def test_a_study_is_its_owners_and_the_administrators(server, study):
-    with server.client(server.token("stranger")) as stranger, server.client(server.token("root", Scope.ADMIN)) as admin:
+    with (
+        server.client(server.make_token("stranger")) as stranger,
+        server.client(server.make_token("root", Scope.ADMIN)) as admin,
+    ):
         for path in ("", "/config", "/trials", "/events", "/log", "/artifacts", "/picture", "/artifacts/summary.json"):
             refused(stranger.get(f"/v1/studies/{study}{path}"), 404)
         for path in ("/cancel", "/resume"):
@@ -126,7 +129,7 @@ def test_a_study_is_its_owners_and_the_administrators(server, study):
 
 
 def test_a_token_that_reads_changes_nothing(server, study):
-    with server.client(server.token("only reads", Scope.READ)) as reader:
+    with server.client(server.make_token("only reads", Scope.READ)) as reader:
         refused(reader.post(f"/v1/studies/{study}/cancel"), 403)
         refused(reader.post(f"/v1/studies/{study}/resume"), 403)
         refused(reader.delete(f"/v1/studies/{study}"), 403)
@@ -202,7 +205,7 @@ def test_events_are_followed_to_the_end_and_from_anywhere(client, study, run):
 
 
 def test_a_revoked_token_follows_nothing_any_more(server, run):
-    with server.client(server.token("to be revoked")) as mine:
+    with server.client(server.make_token("to be revoked")) as mine:
         id = submitted(mine, {}).json()["id"]
         proceed = run(id)
         with mine.stream("GET", f"/v1/studies/{id}/events", timeout=60) as answer:
@@ -340,7 +343,7 @@ def test_health_metrics_and_the_page(server):
 
 
 def test_who_asks(server):
-    with server.client(server.token("me", Scope.READ, most_gpus=0.5, most_queued=3)) as client:
+    with server.client(server.make_token("me", Scope.READ, most_gpus=0.5, most_queued=3)) as client:
         assert client.get("/v1/me").json() == {
             "name": "me", "scope": "read", "limits": {"queued": 3, "upload_bytes": 2 * 2**30, "gpus": 0.5}
         }  # fmt: skip

@@ -326,7 +326,7 @@ def test_other_bodies(kind, body, status, client, untouched):
 
 def test_parts_that_are_too_large_or_stand_there_twice(client, server, untouched):
     refused(submitted(client, "x: " + "a" * 70_000), 413)
-    with server.client(server.token("small", most_bytes=1000)) as small:
+    with server.client(server.make_token("small", most_bytes=1000)) as small:
         answer = submitted(small, pretrained(), files={"checkpoint": ("x.pt", b"x" * 1001)})
         assert "larger than 1,000 bytes" in refused(answer, 413)
         answer = small.post(
@@ -341,7 +341,7 @@ def test_parts_that_are_too_large_or_stand_there_twice(client, server, untouched
 
 
 def test_half_an_upload_leaves_nothing(server, client, untouched):
-    token = server.token("cut off")
+    token = server.make_token("cut off")
     head = (
         f"POST /v1/studies HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: 1000000\r\n"
         "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
@@ -366,7 +366,7 @@ def test_idempotency(client, server):
     assert again.headers["location"] == first.headers["location"]
     assert "another request" in refused(submitted(client, {}, {"Idempotency-Key": "k"}, name="other"), 409)
     refused(submitted(client, {}, {"Idempotency-Key": "k" * 201}), 422)
-    with server.client(server.token("somebody else")) as other:
+    with server.client(server.make_token("somebody else")) as other:
         assert submitted(other, {}, {"Idempotency-Key": "k"}, name="same").json()["id"] != first.json()["id"]
 
 
@@ -380,7 +380,7 @@ def test_one_key_with_another_checkpoint_is_another_request(client, pruned):
 
 
 def test_a_token_may_have_only_so_many_waiting(server):
-    with server.client(server.token("patient", most_queued=1)) as client:
+    with server.client(server.make_token("patient", most_queued=1)) as client:
         assert submitted(client, {}).status_code == 201
         answer = submitted(client, {})
         assert "1 of your studies wait already" in refused(answer, 429)
@@ -388,7 +388,7 @@ def test_a_token_may_have_only_so_many_waiting(server):
 
 
 def test_who_may_have_no_more_waiting_need_not_send_a_file(server, untouched):
-    token = server.token("full", most_queued=0)
+    token = server.make_token("full", most_queued=0)
     head = (
         f"POST /v1/studies HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: 1000000\r\n"
         "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
@@ -399,7 +399,7 @@ def test_who_may_have_no_more_waiting_need_not_send_a_file(server, untouched):
 
 
 def test_the_share_of_gpus_is_in_the_config_that_runs(server):
-    with server.client(server.token("no gpus", most_gpus=0.0)) as client:
+    with server.client(server.make_token("no gpus", most_gpus=0.0)) as client:
         study = submitted(client, {}).json()["id"]
         assert "device: cpu" in client.get(f"/v1/studies/{study}/config").text
         cuda = submitted(client, {"resources": {"device": "cuda"}})
@@ -408,7 +408,7 @@ def test_the_share_of_gpus_is_in_the_config_that_runs(server):
 
 
 def test_who_may_submit(server, untouched):
-    with server.client(server.token("reader", Scope.READ)) as reader, server.client(None) as nobody:
+    with server.client(server.make_token("reader", Scope.READ)) as reader, server.client(None) as nobody:
         assert "scope submit" in refused(submitted(reader, {}), 403)
         answer = submitted(nobody, {})
         assert "A token is needed" in refused(answer, 401)

@@ -48,7 +48,7 @@ def arriving(server):
 
 
 def test_uploads_under_way_are_counted(server, begin):
-    token = server.token("two at a time", most_queued=2)
+    token = server.make_token("two at a time", most_queued=2)
     for _ in range(2):
         _, there = begin(token)
         eventually(there)
@@ -56,7 +56,7 @@ def test_uploads_under_way_are_counted(server, begin):
     answer = until_its_end(third, b"}")
     assert answer.startswith(b"HTTP/1.1 429")
     assert b"2 of your uploads are under way already, and 2 may; try again later." in answer
-    _, there = begin(server.token("somebody else, two at a time"))
+    _, there = begin(server.make_token("somebody else, two at a time"))
     eventually(there)
 
 
@@ -77,7 +77,7 @@ def test_one_that_is_sent_again_does_not_count_twice():
 
 
 def test_a_token_that_is_revoked_in_the_middle_of_an_upload_submits_nothing(server, tiny_config):
-    token = server.token("evil")
+    token = server.make_token("evil")
 
     def body():
         yield f'--x\r\nContent-Disposition: form-data; name="config"\r\n\r\n{tiny_config}'.encode()

@@ -6,12 +6,12 @@ import pytest
 import yaml
 
 from benchmarks.service_kinds import SMALLEST
+from benchmarks.service_server import Server
 from safs.checkpoints import save_checkpoint
 from safs.client import Client
 from safs.masks import apply_mask
 from safs.models.registry import make_model
 from safs.pruning import prune
-from tests.safs.service.conftest import Server
 
 
 @pytest.fixture(scope="module")
@@ -19,18 +19,15 @@ def running(tmp_path_factory):
     """A server with a worker."""
     home = tmp_path_factory.mktemp("home")
     (home / "settings.yaml").write_text(yaml.safe_dump({"lease_seconds": 2, "niceness": 0}))
-    made = Server(home, "--settings", home / "settings.yaml").start()
-    try:
-        yield made
-    finally:
-        assert made.stop() == 130, (home / "serve.log").read_text()
-        made.database.close()
+    with Server(home, "--settings", home / "settings.yaml") as made:
+        yield made.start()
+        assert made.stop() == 130, made.said()
 
 
 @pytest.fixture
 def client(running, request, monkeypatch):
     """Somebody who may submit, by this and by the command line."""
-    token = running.token(request.node.name)
+    token = running.make_token(request.node.name)
     monkeypatch.setenv("SAFS_SERVER", running.url)
     monkeypatch.setenv("SAFS_TOKEN", token)
     with Client(running.url, token) as made:

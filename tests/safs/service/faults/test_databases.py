@@ -90,7 +90,7 @@ def share(workers, smallest, sorts, recorded, count, losses):
 def test_a_service_goes_on_when_postgresql_comes_back(number, own_postgres, tmp_path, sorts):
     with (
         Place(tmp_path / "home", **HURRIED | {"lease_seconds": 4}, database=own_postgres.url) as place,
-        place.client() as client,
+        place.client(place.token) as client,
     ):
         place.start()
         files = {"config": (None, sorts[1].config)}
@@ -106,7 +106,7 @@ def test_a_service_goes_on_when_postgresql_comes_back(number, own_postgres, tmp_
         assert refused.status_code == 503
         # Nobody may run a study whose lease ran out: the worker ends it by itself.
         eventually(lambda: not place.running())
-        eventually(lambda: "LOST: its lease ran out" in place.log.read_text(), said=place.log.read_text)
+        eventually(lambda: "LOST: its lease ran out" in place.said(), said=place.said)
         own_postgres.start()
         eventually(lambda: client.get("/readyz").status_code == 200)
         assert [one["id"] for one in place.listed(client)] == [study["id"]]
@@ -116,7 +116,7 @@ def test_a_service_goes_on_when_postgresql_comes_back(number, own_postgres, tmp_
             assert now["state"] in ("QUEUED", "RUNNING", "SUCCEEDED"), now
             return now if now["state"] == "SUCCEEDED" else None
 
-        assert eventually(succeeded, said=place.log.read_text)["attempts"] == 2
+        assert eventually(succeeded, said=place.said)["attempts"] == 2
         assert differences(place.run_of(study["id"]), sorts[1].undisturbed) == []
         assert falsehoods(place.database, place.studies) == []
-        assert "Traceback" not in place.log.read_text()
+        assert "Traceback" not in place.said()

@@ -35,7 +35,7 @@ def test_submissions_that_come_at_once_are_each_made_once(place, sorts):
             "name": (None, f"number {number}"),
             "checkpoint": ("a.pt", sorts[0].checkpoint),
         }
-        with place.client() as client:
+        with place.client(place.token) as client:
             start.wait()
             return client.post("/v1/studies", files=files, headers={"Idempotency-Key": str(number)}, timeout=200)
 
@@ -44,7 +44,7 @@ def test_submissions_that_come_at_once_are_each_made_once(place, sorts):
     assert [answer.status_code for answer in answers] == [201] * SUBMISSIONS
     made = {answer.json()["id"]: answer.json()["name"] for answer in answers}
     assert sorted(made.values()) == sorted(f"number {number}" for number in range(SUBMISSIONS))
-    with place.client() as client:
+    with place.client(place.token) as client:
         assert {study["id"]: study["name"] for study in place.listed(client)} == made
     assert falsehoods(place.database, place.studies) == []
 
@@ -124,7 +124,7 @@ def connections(process):
 @pytest.mark.parametrize("seconds", [10, pytest.param(60, marks=pytest.mark.thorough)])
 def test_readers_and_streams_get_everything_and_leave_nothing_behind(place, seconds):
     place.start()
-    with place.client() as client:
+    with place.client(place.token) as client:
         study = client.post("/v1/studies", files={"config": (None, yaml.safe_dump(LONG))}).raise_for_status().json()
     assert place.wait_for_a_trial(90)
     server = psutil.Process(place.process.pid)
@@ -151,4 +151,4 @@ def test_readers_and_streams_get_everything_and_leave_nothing_behind(place, seco
     asyncio.run(Load(place, study["id"]).run(1))  # which has ended: the streams are replayed
     eventually(lambda: not connections(server))
     assert server.num_fds() <= first + 10, "a second time nothing is added"
-    assert "Traceback" not in place.log.read_text()
+    assert "Traceback" not in place.said()

@@ -18,14 +18,14 @@ def left(left_behind):
 
 
 def test_a_study_on_ray_whose_worker_dies_ends_as_one_on_the_inline_engine(tmp_path, sorts, left):
-    with Place(tmp_path / "home", engine="ray", niceness=0) as place, place.client() as client:
+    with Place(tmp_path / "home", engine="ray", niceness=0) as place, place.client(place.token) as client:
         place.start()
         files = {"config": (None, sorts[0].config), "checkpoint": ("a.pt", sorts[0].checkpoint)}
         study = client.post("/v1/studies", files=files).raise_for_status().json()["id"]
         assert place.wait_for_a_trial(150)
         cluster = left()
         assert cluster
-        assert place.kill("worker") == "worker"
+        assert place.strike("worker") == "worker"
         eventually(lambda: not cluster & left(), 60, lambda: cluster & left())
         age(place.database, study, 3600)
         eventually(lambda: client.get(f"/v1/studies/{study}").json()["state"] == "SUCCEEDED")
@@ -41,7 +41,7 @@ def test_studies_that_ask_for_gpus_wait_for_their_tokens_share(tmp_path):
         place.start(worker=False)
         resources = {"engine": "ray", "device": "cuda", "gpus_per_trial": 0.5, "workers": 2}
         config = yaml.safe_dump(SMALLEST | {"resources": resources})
-        few, many = place.client(most_gpus=1.5), place.client()
+        few, many = place.client(place.make_token("few", most_gpus=1.5)), place.client(place.token)
         with few, many:
             assert few.get("/v1/me").json()["limits"]["gpus"] == 1.5
 

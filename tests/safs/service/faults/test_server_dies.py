@@ -31,7 +31,7 @@ def submit(client, kind, key):
 
 def died(place):
     code = place.process.wait(60)
-    assert code == -signal.SIGKILL, place.log.read_text()
+    assert code == -signal.SIGKILL, place.said()
     assert falsehoods(place.database, place.studies) == []
 
 
@@ -43,7 +43,7 @@ def ids(place, client):
 def test_in_a_submission_which_is_made_once_however_often_it_is_sent(place, sorts, trap):
     points = trap(SUBMISSION)
     known = []
-    with place.client() as client:
+    with place.client(place.token) as client:
         for point in SUBMISSION:
             place.start(points.entry, worker=False)
             points.arm(point)
@@ -60,7 +60,7 @@ def test_in_a_submission_which_is_made_once_however_often_it_is_sent(place, sort
             assert ids(place, client) == known[::-1]
         for study in known[:2]:
             client.post(f"/v1/studies/{study}/cancel").raise_for_status()
-        place.kill("server")  # right after acknowledging
+        place.kill()  # right after acknowledging
         place.start()
         assert ids(place, client) == known[::-1]
         assert [client.get(f"/v1/studies/{study}").json()["state"] for study in known[:2]] == ["CANCELED"] * 2
@@ -83,11 +83,11 @@ def test_in_the_middle_of_an_upload_of_which_nothing_is_left(place, sorts):
         while not any(path.stat().st_size for path in place.studies.glob("*/input/checkpoint.part")):
             assert time.monotonic() < until
             yield b"\0" * 10_000
-        place.kill("server")
+        place.kill()
         yield b"more"
 
     headers = {"Content-Type": "multipart/form-data; boundary=limit"}
-    with place.client() as client:
+    with place.client(place.token) as client:
         with pytest.raises(httpx2.TransportError):
             client.post("/v1/studies", content=half(), headers=headers)
         assert [path.name[:10] for path in left(place)] == [".incoming-"]
@@ -101,7 +101,7 @@ def test_in_the_middle_of_an_upload_of_which_nothing_is_left(place, sorts):
 def test_in_a_change_of_state_which_is_made_whole_or_not_at_all(place, sorts, trap):
     points = trap(sorted({point for several in CHANGES.values() for point in several}))
     moments = [(verb, point) for verb, several in CHANGES.items() for point in several]
-    with place.client() as client:
+    with place.client(place.token) as client:
         place.start(points.entry, worker=False)
         ready = [submit(client, sorts[0], f"{moment}").raise_for_status().json()["id"] for moment in moments]
         for study, (verb, _) in zip(ready, moments, strict=True):

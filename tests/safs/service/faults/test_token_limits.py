@@ -13,7 +13,7 @@ from safs.service.store.tables import StudyRow
 
 
 def test_a_token_queues_no_more_than_it_may_however_many_submissions_come_at_once(server, tiny_config):
-    with server.client(server.token("three", most_queued=3)) as client, ThreadPoolExecutor(12) as pool:
+    with server.client(server.make_token("three", most_queued=3)) as client, ThreadPoolExecutor(12) as pool:
 
         def submit(_):
             return client.post("/v1/studies", files={"config": (None, tiny_config)})
@@ -24,7 +24,7 @@ def test_a_token_queues_no_more_than_it_may_however_many_submissions_come_at_onc
         listed = client.get("/v1/studies").json()["studies"]
         taken = {answer.json()["id"] for answer in answers if answer.status_code == 201}
         assert {study["id"] for study in listed} == taken
-        with server.client(server.token("another")) as other:
+        with server.client(server.make_token("another")) as other:
             assert submit_to(other, tiny_config) == 201
         client.post(f"/v1/studies/{taken.pop()}/cancel").raise_for_status()
         assert submit_to(client, tiny_config) == 201
@@ -46,7 +46,7 @@ def test_an_upload_that_is_too_large_is_refused_though_nobody_said_how_large_it_
     largest = []
     before = sorted((server.home / "studies").iterdir())
     headers = {"Content-Type": "multipart/form-data; boundary=limit"}
-    with server.client(server.token("narrow", most_bytes=3 * 10**6)) as client:
+    with server.client(server.make_token("narrow", most_bytes=3 * 10**6)) as client:
         answer = client.post("/v1/studies", content=body(), headers=headers)
     assert answer.status_code == 413
     assert answer.json()["field"] == "checkpoint"

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+from benchmarks.service_server import Server
 from safs.config.schema import Config
 from safs.service.scopes import Scope
 from spaces.operators import PAPER_OPERATORS
 from tests.safs.conftest import ROOT
-from tests.safs.service.conftest import Server, eventually
+from tests.safs.service.conftest import eventually
 
 SHOTS = Path(os.environ.get("SAFS_SCREENSHOTS", ROOT / "screenshots"))
 """Where pictures go for people to look at; not committed."""
@@ -24,11 +25,10 @@ expect.set_options(timeout=PATIENCE)
 
 @pytest.fixture(scope="session")
 def serving(tmp_path_factory):
-    made = Server(tmp_path_factory.mktemp("page")).start()
-    yield made
-    assert made.stop() == 130
-    assert "Traceback" not in (made.home / "serve.log").read_text()
-    made.database.close()
+    with Server(tmp_path_factory.mktemp("page")) as made:
+        yield made.start()
+        assert made.stop() == 130
+        assert "Traceback" not in made.said()
 
 
 @pytest.fixture(scope="module")  # while it lives, a loop runs in this thread, and no other test can run its own
@@ -79,7 +79,7 @@ def open_page(browser, serving):
 
 @pytest.fixture(scope="session")
 def token(serving):
-    return serving.token("page", Scope.SUBMIT)
+    return serving.make_token("page", Scope.SUBMIT)
 
 
 @pytest.fixture(scope="session")
@@ -101,7 +101,7 @@ def ended(serving, token, tiny_config, add_study):
 
         def has_succeeded():
             state = client.get(f"/v1/studies/{study}").json()["state"]
-            assert state in ("QUEUED", "RUNNING", "SUCCEEDED"), (serving.home / "serve.log").read_text()
+            assert state in ("QUEUED", "RUNNING", "SUCCEEDED"), serving.said()
             return state == "SUCCEEDED"
 
         eventually(has_succeeded, 240)

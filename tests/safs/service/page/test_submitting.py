@@ -76,6 +76,6 @@ def test_a_checkpoint_is_uploaded(open_page, token, checkpoint, tiny_values, sho
 
 
 def test_a_token_that_reads_may_not_submit(open_page, serving):
-    page = open_page(serving.token("page reader", Scope.READ), at="#/submit")
+    page = open_page(serving.make_token("page reader", Scope.READ), at="#/submit")
     expect(page.get_by_text("may only read", exact=False)).to_be_visible()
     expect(page.get_by_role("button", name="Submit", exact=True)).to_be_disabled()

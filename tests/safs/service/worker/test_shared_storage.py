@@ -9,6 +9,7 @@ import threading
 import pytest
 import yaml
 
+from benchmarks.service_server import Server
 from benchmarks.service_truth import journal
 from safs.config.schema import Config
 from safs.service.settings import ServiceSettings
@@ -16,7 +17,8 @@ from safs.service.states import State
 from safs.service.storage.bucket import AwayError, Bucket
 from safs.service.storage.opening import open_storage
 from safs.service.worker.worker import Worker
-from tests.safs.service.conftest import ROOT, Server, eventually
+from tests.safs.conftest import ROOT
+from tests.safs.service.conftest import eventually
 from tests.safs.service.storage.conftest import everything
 from tests.safs.service.store.conftest import age
 
@@ -66,8 +68,8 @@ def test_a_study_whose_machine_is_lost_goes_on_on_another(
     home.mkdir()
     shared = {"SAFS_DATABASE": f"sqlite:///{home / 'safs.db'}", "SAFS_STORAGE": bucket, **s3_environment}
     environment = os.environ | shared | {"PYTHONPATH": str(ROOT)}
-    with Server(home, "--no-worker", **shared) as server:
-        with server.start().client(server.token("someone")) as client:
+    with Server(home, **shared) as server:
+        with server.start(worker=False).client(server.make_token("someone")) as client:
             assert client.get("/readyz").status_code == 200
             form = {"config": (None, Config.from_mapping(values).to_yaml())}
             study = client.post("/v1/studies", files=form).json()["id"]
@@ -112,7 +114,7 @@ def test_a_study_whose_machine_is_lost_goes_on_on_another(
             assert client.delete(url).status_code == 204
             assert everything(bucket) == [".service"], "whose storage it is"
         assert server.stop() == 130
-    for said in (home / "serve.log", first.said, second.said):
+    for said in (server.log, first.said, second.said):
         assert "Traceback" not in said.read_text()
         assert s3_environment["AWS_SECRET_ACCESS_KEY"] not in said.read_text()
 
