@@ -51,9 +51,8 @@ def make_app(settings: ServiceSettings, database: Database, storage: Storage, *,
         title="SAFS", version=__version__, description=_ABOUT, lifespan=_beside(feed), docs_url=None, redoc_url=None
     )
     app.state.service = service
-    for part in (studies, study_files, events):
-        app.include_router(part.router, prefix="/v1")
-    app.include_router(health.router)
+    for part in (studies, study_files, events, health):
+        app.include_router(part.router)
     problems.handle_problems(app)
     _describe_problems(app)
     app.add_middleware(Counting, registry=requests)

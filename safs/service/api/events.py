@@ -21,7 +21,7 @@ from safs.service.store.events import Event
 from safs.service.store.studies import Study
 from safs.service.store.tokens import Token
 
-router = APIRouter(tags=["events"])
+router = APIRouter(prefix="/v1", tags=["events"])
 
 _HEARTBEAT_S = 15.0
 _LOOK_S = 1.0

@@ -16,7 +16,7 @@ from safs.service.states import ENDED
 from safs.service.storage.files import File
 from safs.service.store.studies import Study
 
-router = APIRouter(tags=["files"])
+router = APIRouter(prefix="/v1", tags=["files"])
 
 _MOST_LOG = 256 * 1024
 _TEXT: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}

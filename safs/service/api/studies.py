@@ -21,7 +21,7 @@ from safs.service.store import studies, trials
 from safs.service.store.studies import Study
 from safs.service.store.tokens import Token
 
-router = APIRouter(tags=["studies"])
+router = APIRouter(prefix="/v1", tags=["studies"])
 
 StudyId = Annotated[str, Path(pattern="^[0-9a-f]{24}$", examples=["1a2006f2c0d2f0aa71b3c9d4"])]
 _FORM = {

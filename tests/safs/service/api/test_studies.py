@@ -333,7 +333,10 @@ def test_health_metrics_and_the_page(server):
     with server.client(None) as anybody:
         assert anybody.get("/healthz").json() == {"status": "ok"}
         assert anybody.get("/readyz").status_code == 200
-        assert 'safs_studies{state="queued"}' in anybody.get("/metrics").text
+        anybody.get(f"/v1/studies/{'0' * 24}/log")
+        metrics = anybody.get("/metrics").text
+        assert 'safs_studies{state="queued"}' in metrics
+        assert 'safs_http_requests_total{method="GET",route="/v1/studies/{id}/log",status="401"}' in metrics
         page = anybody.get("/")
         assert "default-src 'self'" in page.headers["content-security-policy"]
         assert page.headers["x-content-type-options"] == "nosniff"
