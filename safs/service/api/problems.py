@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 
 from safs.service.fields import FieldError
 from safs.service.store.database import is_unusable
-from safs.service.store.studies import LimitError, OtherRequestError, RevokedError
+from safs.service.store.submissions import LimitError, OtherRequestError, RevokedError
 from safs.storage import FULL
 from spaces.errors import SafsError, brief
 

@@ -17,7 +17,7 @@ from safs.service.api.submission import MOST_NAME, MOST_PRIORITY, accept
 from safs.service.api.uploads import FILES, TEXTS
 from safs.service.picture import picture
 from safs.service.states import State
-from safs.service.store import studies, trials
+from safs.service.store import lifecycle, studies, trials
 from safs.service.store.studies import Study
 from safs.service.store.tokens import Token
 
@@ -136,7 +136,7 @@ def cancel(id: StudyId, service: Serving, token: Submitter) -> dict[str, Any]:
     """Cancel a study; what its finished trials came to is kept."""
     with service.database.writing() as connection:
         found = _of(token, studies.get(connection, id, for_update=True))
-        if not studies.cancel(connection, found):
+        if not lifecycle.cancel(connection, found):
             raise Problem(409, f"The study is {found.state} already; only one that waits or runs can be canceled.")
         return shown(_of(token, studies.get(connection, id)))
 
@@ -151,7 +151,7 @@ def resume(id: StudyId, service: Serving, token: Submitter) -> dict[str, Any]:
     """Queue a study again that has failed or was canceled; its finished trials are not run again."""
     with service.database.writing() as connection:
         found = _of(token, studies.get(connection, id, for_update=True))
-        if not studies.resume(connection, found, most_queued=service.settings.limits.queued):
+        if not lifecycle.resume(connection, found, most_queued=service.settings.limits.queued):
             raise Problem(409, f"The study is {found.state}; only one that FAILED or was CANCELED can be resumed.")
         return shown(_of(token, studies.get(connection, id)))
 
@@ -161,7 +161,7 @@ def delete(id: StudyId, service: Serving, token: Submitter) -> None:
     """Delete a study that has ended, with all its files."""
     with service.database.writing() as connection:
         found = _of(token, studies.get(connection, id, for_update=True))
-        if not studies.remove(connection, id):
+        if not lifecycle.remove(connection, id):
             raise Problem(409, f"The study is {found.state}; cancel it before it is deleted.")
     service.storage.remove(id)
 

@@ -25,8 +25,9 @@ from safs.service.fields import field_of
 from safs.service.ids import new_id
 from safs.service.storage.base import Incoming
 from safs.service.storage.layout import CONFIG, INPUT
-from safs.service.store import studies
-from safs.service.store.studies import Study, Submission
+from safs.service.store import studies, submissions
+from safs.service.store.studies import Study
+from safs.service.store.submissions import Submission
 from safs.service.store.tokens import Token
 from spaces.errors import SafsError
 
@@ -77,13 +78,13 @@ async def _incoming(service: Service, study_id: str) -> AsyncIterator[Incoming]:
 def _check_room(service: Service, token: Token, allowed: Allowance, key: str | None) -> None:
     """Refuse what there is no room for before it is sent, unless it may be what was sent before; see `submit`."""
     with service.database.reading() as connection:
-        if key is None or not studies.is_known(connection, token.id, key):
-            studies.check_queue(connection, token.id, allowed.queued)
+        if key is None or not submissions.is_known(connection, token.id, key):
+            submissions.check_queue(connection, token.id, allowed.queued)
 
 
 def _known(service: Service, token: Token, key: str | None, form: Form) -> Study | None:
     with service.database.reading() as connection:
-        earlier = studies.known(connection, token.id, key, _digest(form))
+        earlier = submissions.known(connection, token.id, key, _digest(form))
         return studies.get(connection, earlier) if earlier is not None else None
 
 
@@ -112,7 +113,7 @@ def _keep(
 
 def _store(service: Service, token: Token, allowed: Allowance, submission: Submission, study_id: str) -> Study:
     with service.database.writing() as connection:
-        stored = studies.submit(connection, token.id, submission, id=study_id, most_queued=allowed.queued)
+        stored = submissions.submit(connection, token.id, submission, id=study_id, most_queued=allowed.queued)
         study = studies.get(connection, stored)
     assert study is not None, "it was stored in the same transaction"
     return study

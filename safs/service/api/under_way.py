@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from safs.service.store.studies import LimitError
+from safs.service.store.submissions import LimitError
 
 
 class UnderWay:

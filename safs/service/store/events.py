@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select
 
+from safs.service.states import State
 from safs.service.store.tables import EventRow
 
 _SINCE = (
@@ -31,6 +32,11 @@ def add(connection: Connection, study_id: str, kind: str, *data: Mapping[str, An
     """Append events of one kind, in the transaction that makes them true."""
     if data:
         connection.execute(insert(EventRow), [{"study_id": study_id, "kind": kind, "data": dict(one)} for one in data])
+
+
+def add_state(connection: Connection, study_id: str, state: State, reason: str | None, message: str | None) -> None:
+    """Append that a study is in another state now, in the transaction that puts it there."""
+    add(connection, study_id, "state", {"state": state, "reason": reason, "message": message})
 
 
 def since(connection: Connection, after: int, *, study_id: str, limit: int = 500) -> list[Event]:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Select, func, or_, select, update
 from sqlalchemy.orm import aliased
 
 from safs.service.states import Reason, State
-from safs.service.store import studies
+from safs.service.store import lifecycle
 from safs.service.store.database import Database
 from safs.service.store.tables import StudyRow, TokenRow
 
@@ -52,7 +52,7 @@ def claim(database: Database, worker: str, seconds: float) -> Lease | None:
             return None
         lease = Lease(found.id, secrets.token_hex(16), found.files)
         now = Database.now(connection)
-        taken = studies.transition(
+        taken = lifecycle.transition(
             connection,
             lease.study_id,
             State.QUEUED,
@@ -117,15 +117,15 @@ def _take_back(connection: Connection) -> None:
     now = Database.now(connection)
     for study in connection.execute(_lost(now).with_for_update(skip_locked=True)).all():
         if study.cancelling:
-            studies.transition(connection, study.id, State.RUNNING, State.CANCELED, ended=now)
+            lifecycle.transition(connection, study.id, State.RUNNING, State.CANCELED, ended=now)
         elif study.fruitless >= MOST_FRUITLESS:
             why = f"{study.fruitless} workers in a row were lost while they ran it; its finished trials are kept."
-            studies.transition(
+            lifecycle.transition(
                 connection, study.id, State.RUNNING, State.FAILED, reason=Reason.LOST, message=why, ended=now
             )
         else:
             why = "Its worker was lost; it goes on with the next."
-            studies.transition(connection, study.id, State.RUNNING, State.QUEUED, message=why)
+            lifecycle.transition(connection, study.id, State.RUNNING, State.QUEUED, message=why)
 
 
 def _next() -> Select[*tuple[Any, ...]]:

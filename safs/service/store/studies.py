@@ -1,4 +1,4 @@
-"""Studies: submitted, listed, and moved from state to state by one function."""
+"""Studies as they are stored: one, lists of them, how far they are."""
 
 from __future__ import annotations
 
@@ -7,44 +7,11 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, null, select, update
+from sqlalchemy import Connection, Select, bindparam, func, null, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
-from safs.service.states import ENDED, Reason, State, check_transition
-from safs.service.store import events
-from safs.service.store.database import Database
-from safs.service.store.tables import EventRow, StudyRow, TokenRow, TrialRow
-from spaces.errors import SafsError
-
-
-class LimitError(SafsError):
-    """A limit of the token's that a submission would exceed."""
-
-
-class OtherRequestError(SafsError):
-    """An idempotency key that was used for another request."""
-
-
-class RevokedError(SafsError):
-    """A token that was revoked after it was looked at."""
-
-
-@dataclass(frozen=True)
-class Submission:
-    """What somebody submits. The fields are those of the table."""
-
-    name: str
-    priority: int
-    config: str
-    model: str
-    data: str
-    searcher: str
-    gpus: float
-    checkpoint: Mapping[str, Any] | None
-    mask: Mapping[str, Any] | None
-    idempotency_key: str | None
-    request: str
-    message: str | None = None
+from safs.service.states import State
+from safs.service.store.tables import StudyRow, TokenRow
 
 
 @dataclass(frozen=True)
@@ -100,71 +67,6 @@ _FILTERS: dict[str, ColumnElement[bool]] = {
 _CONFIG = select(StudyRow.config).where(StudyRow.id == bindparam("study"))
 
 
-def submit(connection: Connection, token_id: int, submission: Submission, *, id: str, most_queued: int | None) -> str:
-    """Store a study that waits, and return its id: that of an earlier one if the same was submitted with the same key.
-
-    Args:
-        connection: in a transaction that writes.
-        token_id: whose it is.
-        submission: what.
-        id: for a new one; its files are there already.
-        most_queued: how many of that token's studies may wait.
-
-    Raises:
-        LimitError: if too many wait.
-        OtherRequestError: if the key was used for something else.
-        RevokedError: if the token was revoked while it sent this.
-    """
-    if _token(connection, token_id).revoked is not None:
-        raise RevokedError("This token was revoked.")
-    earlier = known(connection, token_id, submission.idempotency_key, submission.request)
-    if earlier is not None:
-        return earlier
-    check_queue(connection, token_id, most_queued)
-    values = {field.name: getattr(submission, field.name) for field in fields(submission)}
-    values |= {"id": id, "token_id": token_id, "state": State.QUEUED, "created": Database.now(connection)}
-    connection.execute(insert(StudyRow).values(**values))
-    _tell(connection, id, State.QUEUED, None, submission.message)
-    return id
-
-
-def check_queue(connection: Connection, token_id: int, most: int | None) -> None:
-    """Check that one more study of a token may wait.
-
-    Raises:
-        LimitError: if too many wait.
-    """
-    if most is None:
-        return
-    query = select(func.count()).where(StudyRow.token_id == token_id, StudyRow.state == State.QUEUED)
-    waiting = connection.execute(query).scalar_one()
-    if waiting >= most:
-        raise LimitError(f"{waiting} of your studies wait already, and {most} may; try again later.")
-
-
-def is_known(connection: Connection, token_id: int, key: str) -> bool:
-    """Return whether a token has submitted something with a key."""
-    query = select(StudyRow.id).where(StudyRow.token_id == token_id, StudyRow.idempotency_key == key)
-    return connection.execute(query).first() is not None
-
-
-def known(connection: Connection, token_id: int, key: str | None, request: str) -> str | None:
-    """Return the study that a token submitted with a key, or None.
-
-    Raises:
-        OtherRequestError: if the request was another one.
-    """
-    if key is None:
-        return None
-    query = select(StudyRow.id, StudyRow.request).where(StudyRow.token_id == token_id, StudyRow.idempotency_key == key)
-    found = connection.execute(query).first()
-    if found is None:
-        return None
-    if found.request != request:
-        raise OtherRequestError("This Idempotency-Key was used for another request; take a new one.")
-    return str(found.id)
-
-
 def get(connection: Connection, id: str, *, for_update: bool = False) -> Study | None:
     """Return a study, or None if there is none.
 
@@ -215,103 +117,6 @@ def config(connection: Connection, id: str) -> str:
     return str(connection.execute(_CONFIG, {"study": id}).scalar_one())
 
 
-def transition(
-    connection: Connection,
-    id: str,
-    before: State,
-    after: State,
-    *,
-    lease: str | None = None,
-    new_lease: str | None = None,
-    reason: Reason | None = None,
-    message: str | None = None,
-    **values: Any,
-) -> bool:
-    """Move a study from a state into another, and tell those who follow it. The only place where a state changes.
-
-    Args:
-        connection: in a transaction that writes.
-        id: of the study.
-        before, after: the states.
-        lease: only if it is leased so.
-        new_lease: the lease of the worker that takes it.
-        reason, message: why.
-        **values: further columns to set.
-
-    Returns:
-        Whether it was in that state, and leased so; if not, nothing has changed.
-
-    Raises:
-        StateError: if no study may go from the one state into the other.
-    """
-    check_transition(before, after)
-    conditions: list[ColumnElement[bool]] = [StudyRow.id == id, StudyRow.state == before]
-    if lease is not None:
-        conditions.append(StudyRow.lease == lease)
-    values["lease"] = new_lease
-    if before is State.RUNNING:
-        values |= {"leased_until": None, "worker": None, "cancelling": False}
-    changed = connection.execute(
-        update(StudyRow).where(*conditions).values(state=after, reason=reason, message=message, **values)
-    )
-    if changed.rowcount:
-        _tell(connection, id, after, reason, message)
-    return bool(changed.rowcount)
-
-
-def cancel(connection: Connection, study: Study) -> bool:
-    """Cancel a study: at once if it waits, else by its worker. Return whether it could be, in the state it is in now.
-
-    Args:
-        connection: in a transaction that writes.
-        study: which.
-    """
-    now = get(connection, study.id, for_update=True)
-    if now is None or now.state not in (State.QUEUED, State.RUNNING):
-        return False
-    if now.state is State.QUEUED:
-        return transition(connection, now.id, State.QUEUED, State.CANCELED, ended=Database.now(connection))
-    connection.execute(update(StudyRow).where(StudyRow.id == now.id).values(cancelling=True))
-    return True
-
-
-def resume(connection: Connection, study: Study, *, most_queued: int | None = None) -> bool:
-    """Queue a study again that has failed or was canceled; its journal is kept. Return whether it could be.
-
-    Args:
-        connection: in a transaction that writes.
-        study: which.
-        most_queued: how many studies may wait of a token that has no limit of its own.
-
-    Raises:
-        LimitError: if too many of its token wait.
-    """
-    now = get(connection, study.id, for_update=True)
-    if now is None or now.state not in (State.FAILED, State.CANCELED):
-        return False
-    own = _token(connection, now.token_id).most_queued
-    check_queue(connection, now.token_id, most_queued if own is None else own)
-    return transition(
-        connection, now.id, now.state, State.QUEUED, ended=None, attempts=0, fruitless=0, cancelling=False
-    )
-
-
-def remove(connection: Connection, id: str) -> bool:
-    """Forget a study that has ended, its trials and its events. Return whether it could be, in the state it is in now.
-
-    Args:
-        connection: in a transaction that writes.
-        id: of the study.
-    """
-    now = get(connection, id, for_update=True)
-    if now is None or now.state not in ENDED:
-        return False
-    for table in (EventRow, TrialRow):
-        connection.execute(delete(table).where(table.study_id == id))
-    connection.execute(delete(StudyRow).where(StudyRow.id == id))
-    return True
-
-
 def every_id(connection: Connection) -> set[str]:
     """Return the ids of all studies."""
     return set(connection.execute(select(StudyRow.id)).scalars())
@@ -342,19 +147,6 @@ def set_progress(connection: Connection, id: str, progress: Mapping[str, Any] | 
 def set_files(connection: Connection, id: str, files: str) -> None:
     """Store by what the storage finds the files of a study; whoever calls it holds its lease."""
     connection.execute(update(StudyRow).where(StudyRow.id == id).values(files=files))
-
-
-def _token(connection: Connection, token_id: int) -> Row[int | None, float | None]:
-    """Return how many studies of a token may wait, if it has a limit of its own, and when it was revoked.
-
-    Whoever asks takes turns with others of the token, so that its limit holds, and one key makes one study.
-    """
-    query = select(TokenRow.most_queued, TokenRow.revoked).where(TokenRow.id == token_id).with_for_update()
-    return connection.execute(query).one()
-
-
-def _tell(connection: Connection, id: str, state: State, reason: str | None, message: str | None) -> None:
-    events.add(connection, id, "state", {"state": state, "reason": reason, "message": message})
 
 
 def _study(row: Any) -> Study:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from safs.service.states import Reason, State
-from safs.service.store import leases, studies, trials
+from safs.service.store import leases, lifecycle, studies, trials
 from safs.service.store.database import Database
 from safs.service.store.leases import MOST_FRUITLESS, Lease
 from safs.service.store.studies import Study
@@ -83,7 +83,7 @@ class Ledger:
             values["summary"] = summary
         if outcome.state is not State.QUEUED:
             values["ended"] = Database.now(connection)
-        studies.transition(
+        lifecycle.transition(
             connection,
             study.id,
             State.RUNNING,

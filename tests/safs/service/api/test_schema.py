@@ -9,8 +9,8 @@ from schemathesis.generation import GenerationMode
 from safs.service.ids import new_id
 from safs.service.scopes import Scope
 from safs.service.states import ENDED, State
-from safs.service.store import studies, tokens, trials
-from safs.service.store.studies import Submission
+from safs.service.store import lifecycle, submissions, tokens, trials
+from safs.service.store.submissions import Submission
 from tests.safs.service.api.test_studies import trial
 
 # What a config means no schema says, nor in which state a study must be.
@@ -77,14 +77,14 @@ def there(server, tiny_config):
         )  # fmt: skip
         with server.database.writing() as connection:
             owner = tokens.every(connection)[0].id
-            studies.submit(connection, owner, submission, id=study, most_queued=None)
+            submissions.submit(connection, owner, submission, id=study, most_queued=None)
             now = server.database.now(connection)
             if state is not State.QUEUED:
                 lease = {"new_lease": study, "leased_until": now + 3600, "worker": "w", "started": now}
-                assert studies.transition(connection, study, State.QUEUED, State.RUNNING, **lease)
+                assert lifecycle.transition(connection, study, State.QUEUED, State.RUNNING, **lease)
                 trials.add(connection, study, [trial(1), trial(2, "safs", id=TRIAL)])
             if state in ENDED:
-                assert studies.transition(connection, study, State.RUNNING, state, ended=now)
+                assert lifecycle.transition(connection, study, State.RUNNING, state, ended=now)
         return study
 
     return {

@@ -8,7 +8,7 @@ import pytest
 
 from safs.service.scopes import Scope
 from safs.service.states import Reason, State
-from safs.service.store import leases, studies, tokens, trials
+from safs.service.store import leases, lifecycle, studies, tokens, trials
 from tests.safs.service.api.test_submit import refused, submitted
 
 
@@ -43,7 +43,7 @@ def run(server):
                     studies.set_progress(connection, id, progress)
                 if state is not None:
                     now = server.database.now(connection)
-                    assert studies.transition(
+                    assert lifecycle.transition(
                         connection, id, State.RUNNING, state,
                         lease=lease.name, reason=reason, message=message, ended=now,
                     )  # fmt: skip

@@ -18,7 +18,7 @@ from safs.service.settings import ServiceSettings
 from safs.service.storage.local import LocalStorage
 from safs.service.store import tokens
 from safs.service.store.database import Database
-from safs.service.store.studies import LimitError
+from safs.service.store.submissions import LimitError
 from tests.safs.service.conftest import eventually, until_its_end
 
 HEAD = (

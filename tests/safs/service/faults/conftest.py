@@ -13,7 +13,7 @@ from benchmarks.service_kinds import SMALLEST, kinds
 from benchmarks.service_place import HURRIED, Place
 from benchmarks.service_truth import differences, falsehoods
 from safs.service.states import State
-from safs.service.store import studies
+from safs.service.store import lifecycle, studies
 from safs.service.store.database import Database
 from tests.safs.engines.conftest import left_behind
 from tests.safs.service.conftest import Postgres
@@ -82,7 +82,7 @@ class Workers(Service):
 
     def cancel(self, study):
         with self.database.writing() as connection:
-            assert studies.cancel(connection, studies.get(connection, study))
+            assert lifecycle.cancel(connection, studies.get(connection, study))
 
     def busy(self, among):
         """Return one of these workers that runs a study just now, or None."""

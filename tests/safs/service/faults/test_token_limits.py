@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from safs.service.ids import new_id
 from safs.service.states import State
-from safs.service.store import leases, studies, tokens
+from safs.service.store import leases, lifecycle, studies, submissions, tokens
 from safs.service.store.tables import StudyRow
 
 
@@ -67,12 +67,12 @@ def owners(database):
 
 
 def submit(database, owner, gpus, priority=0):
-    new = studies.Submission(
+    new = submissions.Submission(
         name="tiny", priority=priority, config="", model="lenet5", data="digits", searcher="lahc", gpus=gpus,
         checkpoint=None, mask=None, idempotency_key=None, request="0" * 64,
     )  # fmt: skip
     with database.writing() as connection:
-        return studies.submit(connection, owner, new, id=new_id(), most_queued=None)
+        return submissions.submit(connection, owner, new, id=new_id(), most_queued=None)
 
 
 def test_workers_that_claim_at_once_never_give_a_token_more_gpus_than_its_share(database, owners):
@@ -96,7 +96,7 @@ def test_workers_that_claim_at_once_never_give_a_token_more_gpus_than_its_share(
                 exceeded.extend(over.items())
             with database.writing() as connection:
                 ended = database.now(connection)
-                studies.transition(
+                lifecycle.transition(
                     connection, lease.study_id, State.RUNNING, State.SUCCEEDED, lease=lease.name, ended=ended
                 )
 
@@ -118,7 +118,7 @@ def test_who_waits_for_a_gpu_holds_up_nobody_else(database, owners):
     assert [lease.study_id for lease in claimed] == list(first)
     with database.writing() as connection:
         study = studies.get(connection, wanted[1])
-        assert studies.cancel(connection, study)
-        assert studies.transition(connection, study.id, State.RUNNING, State.CANCELED, lease=claimed[0].name)
+        assert lifecycle.cancel(connection, study)
+        assert lifecycle.transition(connection, study.id, State.RUNNING, State.CANCELED, lease=claimed[0].name)
     assert leases.claim(database, "here", 60).study_id == wanted[0], "as soon as there is room"
     assert leases.claim(database, "here", 60) is None

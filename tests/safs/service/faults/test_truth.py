@@ -6,7 +6,7 @@ from sqlalchemy import delete, update
 from benchmarks.service_truth import differences, falsehoods
 from safs.service.ids import new_id
 from safs.service.states import State
-from safs.service.store import events, leases, studies
+from safs.service.store import events, leases, lifecycle, studies, submissions
 from safs.service.store.tables import EventRow, StudyRow
 
 
@@ -42,12 +42,12 @@ def forget_events(connection, study):
 
 
 def forget_study(connection, study):
-    studies.cancel(connection, studies.get(connection, study))
-    assert studies.remove(connection, study)
-    studies.submit(connection, 1, SUBMISSION, id=new_id(), most_queued=None)
+    lifecycle.cancel(connection, studies.get(connection, study))
+    assert lifecycle.remove(connection, study)
+    submissions.submit(connection, 1, SUBMISSION, id=new_id(), most_queued=None)
 
 
-SUBMISSION = studies.Submission("a", 0, "x", "m", "d", "s", 0.0, None, None, None, "0" * 64)
+SUBMISSION = submissions.Submission("a", 0, "x", "m", "d", "s", 0.0, None, None, None, "0" * 64)
 
 
 @pytest.mark.parametrize(

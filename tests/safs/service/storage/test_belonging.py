@@ -13,7 +13,7 @@ from safs.service.settings import ServiceSettings
 from safs.service.states import State
 from safs.service.storage.belonging import check_belongs
 from safs.service.storage.layout import CONFIG
-from safs.service.store import studies, tokens
+from safs.service.store import studies, submissions, tokens
 from spaces.errors import SafsError
 from tests.safs.service.store.conftest import submission
 
@@ -62,7 +62,7 @@ def test_a_worker_with_a_storage_of_its_own_refuses_and_ends_no_study(storage, p
         study = submit(storage)
         with database.writing() as connection:
             owner = tokens.find(connection, tokens.create(connection, "me", tokens.Scope.SUBMIT)).id
-            studies.submit(connection, owner, submission(), id=study, most_queued=None)
+            submissions.submit(connection, owner, submission(), id=study, most_queued=None)
     url = f"sqlite:///{homes[0] / 'safs.db'}"
     run = CliRunner().invoke(app, ["worker", "--home", str(homes[1])], env={"SAFS_DATABASE": url})
     assert isinstance(run.exception, SafsError)

@@ -9,8 +9,8 @@ from sqlalchemy import update
 
 from safs.service.ids import new_id
 from safs.service.scopes import Scope
-from safs.service.store import studies, tokens
-from safs.service.store.studies import Submission
+from safs.service.store import studies, submissions, tokens
+from safs.service.store.submissions import Submission
 from safs.service.store.tables import StudyRow
 
 
@@ -33,7 +33,9 @@ def submission(name="study", **values):
 def submit(database, owner):
     def make(name="study", *, token=None, most=None, **values):
         with database.writing() as connection:
-            return studies.submit(connection, token or owner, submission(name, **values), id=new_id(), most_queued=most)
+            return submissions.submit(
+                connection, token or owner, submission(name, **values), id=new_id(), most_queued=most
+            )
 
     return make
 

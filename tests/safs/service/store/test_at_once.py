@@ -5,8 +5,8 @@ from collections import Counter
 
 from safs.service.scopes import Scope
 from safs.service.states import State
-from safs.service.store import leases, studies, tokens
-from safs.service.store.studies import LimitError
+from safs.service.store import leases, lifecycle, studies, tokens
+from safs.service.store.submissions import LimitError
 from tests.safs.service.store.conftest import age, in_a_transaction, meanwhile, read
 
 
@@ -18,7 +18,9 @@ def test_two_workers_never_get_one_study(database, submit):
         while (lease := leases.claim(database, name, 30)) is not None:
             claimed[lease.study_id] += 1
             with database.writing() as connection:
-                assert studies.transition(connection, lease.study_id, State.RUNNING, State.SUCCEEDED, lease=lease.name)
+                assert lifecycle.transition(
+                    connection, lease.study_id, State.RUNNING, State.SUCCEEDED, lease=lease.name
+                )
 
     threads = [threading.Thread(target=work, args=(f"w{n}",)) for n in range(6)]
     for thread in threads:
@@ -44,13 +46,15 @@ def test_resuming_goes_not_around_the_limit_however_many_do_it_at_once(database,
         mine = tokens.find(connection, tokens.create(connection, "two", Scope.SUBMIT, most_queued=2)).id
     ended = [submit(token=mine) for _ in range(6)]
     for study in ended:
-        in_a_transaction(database, lambda connection, id=study: studies.cancel(connection, studies.get(connection, id)))
+        in_a_transaction(
+            database, lambda connection, id=study: lifecycle.cancel(connection, studies.get(connection, id))
+        )
     refused = []
 
     def resume(study):
         try:
             with database.writing() as connection:
-                assert studies.resume(connection, studies.get(connection, study), most_queued=99)
+                assert lifecycle.resume(connection, studies.get(connection, study), most_queued=99)
         except LimitError as error:
             refused.append(str(error))
 
@@ -78,7 +82,7 @@ def test_a_study_that_is_canceled_as_it_is_taken_back_is_canceled(database, subm
     leases.claim(database, "w", 30)
     age(database, study, 60)
     with meanwhile(database, lambda: leases.take_back(database)) as (connection, _):
-        assert studies.cancel(connection, studies.get(connection, study))
+        assert lifecycle.cancel(connection, studies.get(connection, study))
     leases.take_back(database)
     assert read(database, study).state is State.CANCELED
 
@@ -86,7 +90,7 @@ def test_a_study_that_is_canceled_as_it_is_taken_back_is_canceled(database, subm
 def test_a_study_that_is_canceled_as_it_is_claimed_is_nobodys_turn(database, submit):
     first, second = submit(), submit()
     with meanwhile(database, lambda: leases.claim(database, "w", 30)) as (connection, results):
-        assert studies.cancel(connection, studies.get(connection, first))
+        assert lifecycle.cancel(connection, studies.get(connection, first))
     assert (results[0].study_id, read(database, first).state) == (second, State.CANCELED)
 
 
@@ -95,22 +99,22 @@ def test_a_study_that_begins_as_it_is_canceled_is_canceled_by_its_worker(databas
     found = read(database, study)
 
     def cancel():
-        return in_a_transaction(database, lambda connection: studies.cancel(connection, found))
+        return in_a_transaction(database, lambda connection: lifecycle.cancel(connection, found))
 
     with meanwhile(database, cancel) as (connection, results):
-        assert studies.transition(connection, study, State.QUEUED, State.RUNNING, new_lease="a", leased_until=9e9)
+        assert lifecycle.transition(connection, study, State.QUEUED, State.RUNNING, new_lease="a", leased_until=9e9)
     assert results == [True]
     assert (read(database, study).state, read(database, study).cancelling) == (State.RUNNING, True)
 
 
 def test_a_study_that_is_resumed_as_it_is_removed_is_not_removed(database, submit):
     study = submit()
-    in_a_transaction(database, lambda connection: studies.cancel(connection, studies.get(connection, study)))
+    in_a_transaction(database, lambda connection: lifecycle.cancel(connection, studies.get(connection, study)))
 
     def remove():
-        return in_a_transaction(database, lambda connection: studies.remove(connection, study))
+        return in_a_transaction(database, lambda connection: lifecycle.remove(connection, study))
 
     with meanwhile(database, remove) as (connection, results):
-        assert studies.resume(connection, studies.get(connection, study, for_update=True))
+        assert lifecycle.resume(connection, studies.get(connection, study, for_update=True))
     assert results == [False]
     assert read(database, study).state is State.QUEUED

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from safs.service.home import opened_database
 from safs.service.settings import ServiceSettings
 from safs.service.states import State, StateError
-from safs.service.store import studies, tokens
+from safs.service.store import lifecycle, tokens
 from safs.service.store.database import Database
 from safs.service.store.tables import StudyRow, TokenRow
 from safs.service.worker.patience import is_away
@@ -58,8 +58,8 @@ def test_a_transaction_that_fails_changes_nothing(database, submit):
 
     def fail():
         with database.writing() as connection:
-            studies.transition(connection, study, State.QUEUED, State.CANCELED)
-            studies.transition(connection, study, State.QUEUED, State.SUCCEEDED)
+            lifecycle.transition(connection, study, State.QUEUED, State.CANCELED)
+            lifecycle.transition(connection, study, State.QUEUED, State.SUCCEEDED)
 
     with pytest.raises(StateError):
         fail()
@@ -69,7 +69,7 @@ def test_a_transaction_that_fails_changes_nothing(database, submit):
 def test_writers_wait_for_each_other_and_readers_for_nobody(database, submit):
     study = submit()
     with database.writing() as connection:
-        studies.transition(connection, study, State.QUEUED, State.CANCELED)
+        lifecycle.transition(connection, study, State.QUEUED, State.CANCELED)
         began = time.monotonic()
         assert read(database, study).state is State.QUEUED
         assert time.monotonic() - began < 5

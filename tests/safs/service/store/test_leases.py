@@ -6,7 +6,7 @@ from safs.service import serving
 from safs.service.scopes import Scope
 from safs.service.states import Reason, State
 from safs.service.storage.local import LocalStorage
-from safs.service.store import leases, studies, tokens
+from safs.service.store import leases, lifecycle, tokens
 from safs.service.worker.ledger import Ledger
 from tests.safs.service.store.conftest import age, read
 
@@ -26,7 +26,7 @@ def test_a_token_gets_no_more_gpus_than_it_may(database, submit):
     claimed = [leases.claim(database, "w", 30) for _ in range(4)]
     assert [lease and lease.study_id for lease in claimed] == [one, cpu, of_others, None]
     with database.writing() as connection:
-        studies.transition(connection, one, State.RUNNING, State.SUCCEEDED, lease=claimed[0].name)
+        lifecycle.transition(connection, one, State.RUNNING, State.SUCCEEDED, lease=claimed[0].name)
     assert leases.claim(database, "w", 30).study_id == two
 
 
@@ -43,7 +43,7 @@ def test_a_lease_that_is_not_renewed_is_lost_and_nothing_can_be_stored_by_it(dat
         assert leases.renew(connection, first, 30) is None
         assert not leases.is_held(connection, first)
         assert leases.is_held(connection, second)
-        assert not studies.transition(connection, study, State.RUNNING, State.FAILED, lease=first.name)
+        assert not lifecycle.transition(connection, study, State.RUNNING, State.FAILED, lease=first.name)
     assert (read(database, study).worker, read(database, study).attempts) == ("b", 2)
 
 
@@ -59,7 +59,7 @@ def test_a_study_under_which_workers_are_lost_again_and_again_has_failed(databas
     found = read(database, study)
     assert (found.state, found.reason, found.lease) == (State.FAILED, Reason.LOST, None)
     with database.writing() as connection:
-        assert studies.resume(connection, found)
+        assert lifecycle.resume(connection, found)
     assert (read(database, study).state, read(database, study).attempts) == (State.QUEUED, 0)
 
 

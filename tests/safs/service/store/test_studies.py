@@ -5,8 +5,8 @@ import pytest
 from safs.service.ids import is_id, new_id
 from safs.service.scopes import Scope
 from safs.service.states import FOLLOWS, State, StateError, check_transition
-from safs.service.store import events, leases, studies, tokens, trials
-from safs.service.store.studies import LimitError, OtherRequestError
+from safs.service.store import events, leases, lifecycle, studies, tokens, trials
+from safs.service.store.submissions import LimitError, OtherRequestError
 from tests.safs.service.store.conftest import age, in_a_transaction, read
 
 
@@ -48,12 +48,12 @@ def test_only_so_many_may_wait(database, submit):
 
 def test_a_token_without_a_limit_of_its_own_has_that_of_the_service(database, submit):
     study = submit()
-    in_a_transaction(database, lambda connection: studies.cancel(connection, studies.get(connection, study)))
+    in_a_transaction(database, lambda connection: lifecycle.cancel(connection, studies.get(connection, study)))
     submit()
     with pytest.raises(LimitError), database.writing() as connection:
-        studies.resume(connection, studies.get(connection, study), most_queued=1)
+        lifecycle.resume(connection, studies.get(connection, study), most_queued=1)
     with database.writing() as connection:
-        assert studies.resume(connection, studies.get(connection, study))
+        assert lifecycle.resume(connection, studies.get(connection, study))
 
 
 def test_studies_are_listed_by_page_state_and_name(database, submit, owner):
@@ -83,14 +83,14 @@ def test_canceling(database, submit):
     assert lease.study_id == running
     with database.writing() as connection:
         for study in (waiting, running):
-            assert studies.cancel(connection, studies.get(connection, study))
+            assert lifecycle.cancel(connection, studies.get(connection, study))
         assert leases.renew(connection, lease, 30) is True
     assert (read(database, waiting).state, read(database, running).state) == (State.CANCELED, State.RUNNING)
     age(database, running, 60)  # its worker is lost before it can stop
     assert leases.claim(database, "w", 30) is None
     assert read(database, running).state is State.CANCELED
     with database.writing() as connection:
-        assert not studies.cancel(connection, studies.get(connection, waiting))
+        assert not lifecycle.cancel(connection, studies.get(connection, waiting))
 
 
 def test_events_tell_every_change_in_order(database, submit):
@@ -99,7 +99,7 @@ def test_events_tell_every_change_in_order(database, submit):
     with database.writing() as connection:
         trials.add(connection, study, [{"n": 1, "id": "x"}, {"n": 2, "id": "y"}])
     with database.writing() as connection:
-        studies.transition(connection, study, State.RUNNING, State.SUCCEEDED, lease=lease.name)
+        lifecycle.transition(connection, study, State.RUNNING, State.SUCCEEDED, lease=lease.name)
     with database.reading() as connection:
         told = events.since(connection, 0, study_id=study)
         assert [(event.kind, event.data.get("state") or event.data.get("n")) for event in told] == [
@@ -116,9 +116,9 @@ def test_what_is_removed_leaves_nothing(database, submit):
     study, other = submit(), submit()
     with database.writing() as connection:
         trials.add(connection, study, [{"n": 1, "id": "x"}])
-        assert not studies.remove(connection, study), "it waits"
-        studies.cancel(connection, studies.get(connection, study))
-        assert studies.remove(connection, study)
+        assert not lifecycle.remove(connection, study), "it waits"
+        lifecycle.cancel(connection, studies.get(connection, study))
+        assert lifecycle.remove(connection, study)
     with database.reading() as connection:
         assert studies.every_id(connection) == {other}
         assert trials.count(connection, study) == 0

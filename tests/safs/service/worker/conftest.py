@@ -15,7 +15,7 @@ from safs.config.schema import Config
 from safs.service.ids import new_id
 from safs.service.states import ENDED, State
 from safs.service.storage.local import LocalStorage
-from safs.service.store import events, leases, studies, tokens, trials
+from safs.service.store import events, leases, studies, submissions, tokens, trials
 from safs.service.store.database import Database
 from safs.service.worker.ledger import Ledger
 from safs.study import Study
@@ -86,9 +86,9 @@ class Service:
             incoming.keep()
         default = {"name": "tiny", "priority": 0, "config": text, "model": "lenet5", "data": "digits", "gpus": 0.0}
         default |= {"searcher": "lahc", "checkpoint": None, "mask": None, "idempotency_key": None, "request": "0" * 64}
-        new = studies.Submission(**(default | submission))
+        new = submissions.Submission(**(default | submission))
         with self.database.writing() as connection:
-            return studies.submit(connection, self.token.id, new, id=study_id, most_queued=None)
+            return submissions.submit(connection, self.token.id, new, id=study_id, most_queued=None)
 
     def worker(self, *arguments, entry=("-m", "safs"), home=None, **settings):
         """Start `safs worker` and return its process, whose stderr goes to a file `said`.

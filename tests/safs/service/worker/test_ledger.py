@@ -1,7 +1,7 @@
 """What a worker stores of a study, under its lease."""
 
 from safs.service.states import State
-from safs.service.store import studies
+from safs.service.store import lifecycle, studies
 from safs.service.store.leases import Lease
 from safs.service.worker.ledger import Ledger
 from safs.service.worker.outcome import CANCELED, LEFT, lost
@@ -30,6 +30,6 @@ def test_a_worker_that_leaves_does_not_count_against_its_study(service, held):
 def test_a_study_that_is_to_be_canceled_is_not_queued_again(service, held):
     lease, ledger = held
     with service.database.writing() as connection:
-        assert studies.cancel(connection, studies.get(connection, lease.study_id))
+        assert lifecycle.cancel(connection, studies.get(connection, lease.study_id))
     assert ledger.end(lost("It died."), None) == CANCELED
     assert service.get(lease.study_id).ended is not None

@@ -198,13 +198,13 @@ def test_a_study_has_not_succeeded_before_its_files_are_stored(far, values, undi
 
 @pytest.mark.thorough
 def test_a_canceled_study_can_be_resumed_on_another_machine(far, values, undisturbed, tmp_path):
-    from safs.service.store import studies
+    from safs.service.store import lifecycle
 
     study = far.submit(values)
     first = far.worker(home=tmp_path / "first")
     eventually(lambda: far.trials(study), said=first.said.read_text)
     with far.database.writing() as connection:
-        assert studies.cancel(connection, far.get(study))
+        assert lifecycle.cancel(connection, far.get(study))
     far.wait(study, State.CANCELED)
     ended = far.trials(study)
     assert ids(far.fetched(study, tmp_path / "canceled")) == [trial["id"] for trial in ended]
@@ -212,7 +212,7 @@ def test_a_canceled_study_can_be_resumed_on_another_machine(far, values, undistu
     first.wait(60)
     assert list((tmp_path / "first" / "work").iterdir()) == []
     with far.database.writing() as connection:
-        assert studies.resume(connection, far.get(study))
+        assert lifecycle.resume(connection, far.get(study))
     far.worker(home=tmp_path / "second")
     far.wait(study, State.SUCCEEDED, seconds=180)
     check_finished(far, study, far.fetched(study, tmp_path / "fetched"), undisturbed)

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 from safs.service.states import State
-from safs.service.store import studies
+from safs.service.store import lifecycle, studies
 
 
 def test_a_study_is_run_to_its_end(service, values, undisturbed):
@@ -27,12 +27,12 @@ def test_a_study_is_canceled_and_resumed_and_goes_on_after_its_worker_left(servi
     worker = service.worker()
     service.reached(study, "stage1", 1)
     with service.database.writing() as connection:
-        assert studies.cancel(connection, studies.get(connection, study))
+        assert lifecycle.cancel(connection, studies.get(connection, study))
     assert service.wait(study, State.CANCELED).ended is not None
     service.nothing_runs(seconds=0)
     assert len(service.trials(study)) == len(service.journal(study))
     with service.database.writing() as connection:
-        assert studies.resume(connection, studies.get(connection, study))
+        assert lifecycle.resume(connection, studies.get(connection, study))
     service.wait(study, State.RUNNING)  # first: before the worker saw the cancel, the study may have come that far
     service.reached(study, "safs", 1)
     worker.send_signal(signal.SIGTERM)
