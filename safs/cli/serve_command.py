@@ -32,9 +32,10 @@ def serve(
     from safs.client.token import StoredToken, store_token
     from safs.data.roots import settle_data_root
     from safs.interrupts import raising
+    from safs.service.first_token import first_token
     from safs.service.home import home as home_folder
     from safs.service.home import opened_database
-    from safs.service.serving import first_token, prepared_storage
+    from safs.service.serving import prepared_storage
     from safs.service.serving import serve as run
     from safs.service.settings import ServiceSettings
 

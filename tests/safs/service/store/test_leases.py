@@ -2,7 +2,7 @@
 
 import time
 
-from safs.service import serving
+from safs.service import cleaning
 from safs.service.scopes import Scope
 from safs.service.states import Reason, State
 from safs.service.storage.local import LocalStorage
@@ -64,10 +64,10 @@ def test_a_study_under_which_workers_are_lost_again_and_again_has_failed(databas
 
 
 def test_a_server_takes_back_what_workers_have_lost(database, submit, monkeypatch, tmp_path):
-    monkeypatch.setattr(serving, "_TAKE_BACK_S", 0.05)
+    monkeypatch.setattr(cleaning, "_TAKE_BACK_S", 0.05)
     study = submit()
     leases.claim(database, "w", 30)
-    with serving._cleaning_up(database, LocalStorage(tmp_path / "studies")):
+    with cleaning.cleaning_up(database, LocalStorage(tmp_path / "studies")):
         time.sleep(0.3)
         assert read(database, study).state is State.RUNNING
         age(database, study, 60)
