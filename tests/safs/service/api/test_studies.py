@@ -9,7 +9,7 @@ import pytest
 from safs.service.scopes import Scope
 from safs.service.states import Reason, State
 from safs.service.store import leases, lifecycle, studies, tokens, trials
-from tests.safs.service.api.test_submit import refused, submitted
+from tests.safs.service.api.submitting import refused, submitted
 
 
 def trial(n, phase="stage1", **values):
