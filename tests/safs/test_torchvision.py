@@ -1,10 +1,9 @@
 """Surgery on all 80 classification networks of torchvision, about the smallest input that each takes.
 
-All but one of each family bear the marker `thorough`: `make test` leaves them out, `make test-thorough` runs them. So
-does what takes long, to compile them: five are compiled in `make test`, with their gradients. The
-networks of more than 80 million parameters bear the marker `large`. Of five of them (`OVER_150_MILLION`) the sites,
-names and shapes are looked at on the meta device, and the numbers on a network of the same class and depth with
-narrower layers.
+All but one of each kind of block bear the marker `thorough`: `make test` leaves them out, `make test-thorough` runs
+them. So does what takes long, to compile them: four are compiled in `make test`, with their gradients. The networks of
+more than 80 million parameters bear the marker `large`. Of five of them (`OVER_150_MILLION`) the sites, names and
+shapes are looked at on the meta device, and the numbers on a network of the same class and depth with narrower layers.
 """
 
 import copy
@@ -43,7 +42,7 @@ DIFFERENTIATED = [
     ("shufflenet_v2_x0_5", "aot_eager", True),
     ("vit_b_32", "aot_eager", True),
     ("mobilenet_v3_small", "aot_eager", False),
-    ("alexnet", "inductor", False),
+    pytest.param("alexnet", "inductor", False, marks=pytest.mark.thorough),
 ]
 """Network, backend of `torch.compile`, and whether in training: not where dropout would draw other numbers.
 
