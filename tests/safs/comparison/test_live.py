@@ -4,6 +4,8 @@ import json
 import signal
 import time
 
+import pytest
+
 from safs.comparison.compare import compare_live
 from safs.config.schema import Config
 from safs.observer import Silent
@@ -35,6 +37,7 @@ def test_nothing_is_trained_twice_and_seeds_train_differently(live, records):
     assert result["searchers"][0]["shared"] >= 2  # the start, with each seed
 
 
+@pytest.mark.thorough
 def test_a_killed_comparison_is_resumed_and_comes_to_the_same(
     live, paper_yaml, tmp_path, start_safs, run_safs, records
 ):

@@ -80,6 +80,7 @@ def longer(seed, epochs=100):
     return replace(RELU, study_seed=seed, protocol=replace(RELU.protocol, epochs=epochs))
 
 
+@pytest.mark.thorough
 def test_a_node_that_joins_gets_trials(nodes, engine):
     trials, watcher = engine()
     assert trials.room == 1

@@ -12,11 +12,6 @@ from tests.safs.engines.conftest import workers
 RAY = ("--set", "resources.engine=ray")
 
 
-def thorough(*values):
-    """Mark a moment that `make test` leaves out."""
-    return pytest.param(*values, marks=pytest.mark.thorough)
-
-
 @pytest.fixture
 def expected(tiny_study):
     """What the small study comes to, uninterrupted, on the inline engine."""
@@ -53,13 +48,13 @@ def test_workers_that_are_killed_in_both_stages_are_replaced(tiny_yaml, tmp_path
     assert len(ids) == len(set(ids))
 
 
-@pytest.mark.parametrize("counts", [(6, 28), thorough((1, 14))])
+@pytest.mark.thorough
 def test_a_driver_that_is_killed_leaves_nothing_and_its_study_is_resumed(
-    counts, tiny_yaml, tmp_path, start_safs, run_safs, expected, left_behind
+    tiny_yaml, tmp_path, start_safs, run_safs, expected, left_behind
 ):
     folder = tmp_path / "run"
     flags = []
-    for count in counts:
+    for count in (6, 28):
         process = start_safs("run", tiny_yaml, *RAY, "--run-dir", folder, *flags)
         assert wait_for(process, folder, count)
         process.send_signal(signal.SIGKILL)
@@ -93,9 +88,8 @@ def test_preemption_keeps_what_was_finished_and_says_how_to_go_on(
     assert (folder / "summary.json").read_bytes() == expected
 
 
-@pytest.mark.parametrize(
-    ("count", "number"), [(6, signal.SIGKILL), thorough(24, signal.SIGKILL), thorough(16, signal.SIGSTOP)]
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize(("count", "number"), [(24, signal.SIGKILL), (16, signal.SIGSTOP)])
 def test_a_head_that_dies_or_freezes_is_said_and_the_study_goes_on_elsewhere(
     count, number, nodes, tiny_yaml, tmp_path, start_safs, run_safs, expected
 ):
@@ -113,15 +107,14 @@ def test_a_head_that_dies_or_freezes_is_said_and_the_study_goes_on_elsewhere(
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("count", [22, thorough(8)])
-def test_a_node_that_is_killed_and_one_that_joins(count, nodes, tiny_values, tmp_path, start_safs, expected):
+def test_a_node_that_is_killed_and_one_that_joins(nodes, tiny_values, tmp_path, start_safs, expected):
     other = nodes.add(1)
     path, folder = tmp_path / "tiny.yaml", tmp_path / "run"
     path.write_text(Config.from_mapping(tiny_values()).to_yaml())
     process = start_safs("run", path, *RAY, "--set", f"resources.address={nodes.address}", "--run-dir", folder)
-    assert wait_for(process, folder, count)
+    assert wait_for(process, folder, 16)
     nodes.kill(other)
-    assert wait_for(process, folder, count + 6)
+    assert wait_for(process, folder, 22)
     nodes.add(1)
     _, err = process.communicate(timeout=200)
     assert process.returncode == 0, err

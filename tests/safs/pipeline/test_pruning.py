@@ -148,6 +148,7 @@ def test_a_training_of_imp_that_fails_ends_the_study_in_one_line(quick, tmp_path
         quick(model=model, prune=IMP, train={"optimizer": "sgd", "lr": 1e6, "batch_size": 32})
 
 
+@pytest.mark.thorough
 def test_a_study_that_is_killed_between_rounds_ends_as_if_it_had_not_been(tiny_values, tmp_path, start_safs, run_safs):
     """SIGKILL while imp trains; resumed by another process; against a study that was left alone."""
     values = tiny_values(**QUICK, data="digits")

@@ -42,17 +42,12 @@ def notes(folder):
 
 
 @pytest.mark.skipif(not hasattr(fcntl, "flock"), reason="needs locks that end with their process")
-@pytest.mark.parametrize(
-    ("count", "losses"), [(3, 1), pytest.param(10, 3, marks=[pytest.mark.thorough, pytest.mark.timeout(500)])]
-)
-def test_workers_share_studies_and_are_killed_and_no_study_runs_twice(
-    postgres_workers, smallest, sorts, recorded, count, losses
-):
-    share(postgres_workers, smallest, sorts, recorded, count, losses)
+@pytest.mark.thorough
+def test_workers_share_studies_and_are_killed_and_no_study_runs_twice(postgres_workers, smallest, sorts, recorded):
+    share(postgres_workers, smallest, sorts, recorded, 10, 3)
 
 
 @pytest.mark.thorough
-@pytest.mark.timeout(500)
 def test_so_do_workers_on_sqlite(workers, smallest, sorts, recorded):
     share(workers, smallest, sorts, recorded, 6, 2)
 

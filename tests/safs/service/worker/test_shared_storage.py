@@ -61,6 +61,7 @@ def machines(tmp_path):
         machine.close()
 
 
+@pytest.mark.thorough
 def test_a_study_whose_machine_is_lost_goes_on_on_another(
     tmp_path, values, undisturbed, machines, bucket, s3_environment
 ):
