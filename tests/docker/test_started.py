@@ -113,8 +113,10 @@ class Containers:
             "127.0.0.1\", 8000": f'127.0.0.2", {self.port}',
             "port=8000": f"port={self.port}",
             "/studies": str(folder / "studies"),
+            "/tmp/": f"{folder / 'tmp'}/",
             "${SAFS_WORKER_CPUS:-2}": "1",
         }  # fmt: skip
+        self._theirs = re.compile("|".join(map(re.escape, sorted(self._places, key=len, reverse=True))))
         self.running: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
@@ -123,10 +125,7 @@ class Containers:
 
     def here(self, word: str) -> str:
         """Return a word of the compose file as it is on this machine."""
-        for theirs, ours in self._places.items():
-            if word.startswith(theirs) or theirs in word:
-                word = word.replace(theirs, ours)
-        return word
+        return self._theirs.sub(lambda found: self._places[found[0]], word)
 
     def environment(self, name: str, **more: str) -> dict[str, str]:
         own = {key: self.here(value) for key, value in self.services[name]["environment"].items()}
@@ -160,7 +159,7 @@ class Containers:
         for name in names:
             kind, *words = self.services[name]["healthcheck"]["test"]
             assert kind == "CMD"
-            words = [self.here(word).replace("/tmp/", f"{self.folder / 'tmp'}/") for word in words]
+            words = [self.here(word) for word in words]
             while subprocess.run(words, env=self.environment(name), capture_output=True, check=False).returncode:
                 assert self.running[name].poll() is None, self.log(name)
                 assert time.monotonic() < until, (name, self.log(name))

@@ -108,11 +108,6 @@ def workers(request, tmp_path):
     yield from _workers(sqlite if request.param == "sqlite" else request.getfixturevalue("new_postgres"), tmp_path)
 
 
-@pytest.fixture
-def postgres_workers(new_postgres, tmp_path):
-    yield from _workers(new_postgres, tmp_path)
-
-
 def _workers(url, folder):
     database = Database(url)
     database.migrate()

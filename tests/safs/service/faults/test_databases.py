@@ -43,21 +43,12 @@ def notes(folder):
 
 @pytest.mark.skipif(not hasattr(fcntl, "flock"), reason="needs locks that end with their process")
 @pytest.mark.thorough
-def test_workers_share_studies_and_are_killed_and_no_study_runs_twice(postgres_workers, smallest, sorts, recorded):
-    share(postgres_workers, smallest, sorts, recorded, 10, 3)
-
-
-@pytest.mark.thorough
-def test_so_do_workers_on_sqlite(workers, smallest, sorts, recorded):
-    share(workers, smallest, sorts, recorded, 6, 2)
-
-
-def share(workers, smallest, sorts, recorded, count, losses):
+def test_workers_share_studies_and_are_killed_and_no_study_runs_twice(workers, smallest, sorts, recorded):
     workers.environment = {"PYTHONPATH": os.pathsep.join([str(recorded), str(ROOT)])}
-    studies = [workers.submit(smallest) for _ in range(count)]
+    studies = [workers.submit(smallest) for _ in range(8)]
     settings = {"concurrency": 2, "lease_seconds": 2}
     running = [workers.worker(**settings) for _ in range(2)]
-    for number in range(losses):
+    for number in range(3):
         workers.reached(studies[number], "uniform", 1)
         victim = eventually(lambda: workers.busy(running))
         victim.kill()
@@ -73,7 +64,7 @@ def share(workers, smallest, sorts, recorded, count, losses):
     attempts = {study: workers.states(study).count("RUNNING") for study in studies}
     # One that was killed as it began may not have noted anything; none began without a lease.
     assert all(1 <= begun[study] <= attempts[study] for study in studies), (begun, attempts)
-    assert sum(attempts.values()) > count, "some were taken over"
+    assert sum(attempts.values()) > len(studies), "some were taken over"
     assert len({note["worker"] for note in made}) > 1
 
 

@@ -13,13 +13,13 @@ from tests.safs.service.conftest import eventually
 COMMITTED = "sqlalchemy.engine.base:Connection._commit_impl after"
 SUBMISSION = [
     "safs.service.storage.local:_LocalIncoming.keep after",
-    "safs.service.store.studies:submit after",
+    "safs.service.store.submissions:submit after",
     COMMITTED,
 ]
 CHANGES = {
     "cancel": [COMMITTED],
-    "resume": ["safs.service.store.studies:transition after"],
-    "delete": ["safs.service.store.studies:remove after", COMMITTED, "shutil:rmtree before"],
+    "resume": ["safs.service.store.lifecycle:transition after"],
+    "delete": ["safs.service.store.lifecycle:remove after", COMMITTED, "shutil:rmtree before"],
 }
 NEXT = {"cancel": "CANCELED", "resume": "QUEUED", "delete": None}
 
