@@ -48,7 +48,6 @@ def test_workers_that_are_killed_in_both_stages_are_replaced(tiny_yaml, tmp_path
     assert len(ids) == len(set(ids))
 
 
-@pytest.mark.thorough
 def test_a_driver_that_is_killed_leaves_nothing_and_its_study_is_resumed(
     tiny_yaml, tmp_path, start_safs, run_safs, expected, left_behind
 ):
