@@ -81,7 +81,7 @@ def test_many_trials_of_which_a_tenth_misbehaves(engine, tmp_path, left_behind):
     order = [*good, *bad]
     draw.shuffle(order)
     watcher = Losses()
-    trials = engine(watcher, workers=2, stall_timeout=10.0)
+    trials = engine(watcher, workers=2, stall_timeout=30.0)
     for spec in order:
         trials.submit(spec)
     ended = drain(trials)
