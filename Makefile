@@ -1,6 +1,5 @@
 # Two commands for a fresh machine: `make demo` and `make test`. Both set up $(VENV) first. `make test-thorough` runs
-# what that leaves out: more of the same, such as all networks of a family; `make test-thorough ONLY=tests/safs/service`
-# a part of it.
+# what that leaves out, as it takes long; `make test-thorough ONLY=tests/safs/service` a part of it.
 
 PYTHON ?= python3
 VENV ?= .venv

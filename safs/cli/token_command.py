@@ -12,6 +12,7 @@ import typer
 from safs.cli.options import Output, OutputOption
 from safs.cli.serve_command import HomeOption, ServiceSettingsOption
 from safs.service.scopes import Scope
+from spaces.errors import SafsError
 
 if TYPE_CHECKING:
     from safs.service.store.database import Database
@@ -37,7 +38,10 @@ def create(
     limits = {"most_queued": queued, "most_bytes": upload_bytes, "most_gpus": gpus}
     with _database(home, settings, new=True) as database, database.writing() as connection:
         secret = tokens.create(connection, name, scope, **limits)  # type: ignore[arg-type]
-    typer.echo(secret)
+        try:
+            typer.echo(secret)  # before it becomes good: what is shown only once must not be lost
+        except OSError as error:
+            raise SafsError(f"The token cannot be printed ({error.strerror}); none was made.") from error
 
 
 @app.command("revoke")
@@ -76,10 +80,11 @@ def list_tokens(
         return
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(*(rows[0] if rows else ("no tokens",)))
     for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
+        table.add_row(*(Text("" if value is None else str(value)) for value in row.values()))  # names are not markup
     Console().print(table)
 
 
@@ -87,5 +92,5 @@ def _database(home: Path | None, settings: Path | None, *, new: bool = False) ->
     from safs.service import home as places
     from safs.service.settings import ServiceSettings
 
-    read = ServiceSettings.read(settings)
-    return places.opened_database(read, places.home(home) if new else places.home_in_use(read, home))
+    place = places.home if new else places.home_in_use
+    return places.opened_database(ServiceSettings.read(settings), lambda: place(home))

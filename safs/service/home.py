@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,27 +26,35 @@ def home(folder: Path | None) -> Path:
     return path
 
 
-def home_in_use(settings: ServiceSettings, folder: Path | None) -> Path:
+def home_in_use(folder: Path | None) -> Path:
     """Return the home as `home` does, but make none.
 
     Raises:
-        SafsError: if neither the settings name a database nor the home has one.
+        SafsError: if it has no database, or none can be seen there.
     """
     path = _place(folder)
-    if settings.database is None and not (path / FILE).exists():
-        raise SafsError(f"No service has been in {path}; set --home or {VARIABLE}.")
+    try:
+        (path / FILE).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise SafsError(f"No service has been in {path}; set --home or {VARIABLE}.") from None
+    except OSError as error:
+        raise SafsError(f"The folder {path} cannot be read ({error.strerror}); set --home or {VARIABLE}.") from error
     return path
 
 
 @contextmanager
-def opened_database(settings: ServiceSettings, folder: Path) -> Iterator[Database]:
-    """Give the database that the settings name, else that of the home, with this version's tables; close it after use.
+def opened_database(settings: ServiceSettings, folder: Callable[[], Path]) -> Iterator[Database]:
+    """Give the database that the settings name, else that of a home, with this version's tables; close it after use.
+
+    Args:
+        settings: of the service.
+        folder: returns the home, which is not asked for if the settings name a database.
 
     Raises:
         SafsError: if it cannot be used, also later.
     """
     url = settings.database
-    database = Database(url.get_secret_value()) if url is not None else Database.in_folder(folder)
+    database = Database(url.get_secret_value()) if url is not None else Database.in_folder(folder())
     try:
         database.migrate()
         with unusable_said():

@@ -22,6 +22,8 @@ MOST_FRUITLESS = 5
 """After so many workers in a row that were lost before a trial had ended, a study has failed (LOST): it is likely to be
 the reason."""
 _CLAIM = 0x5AF5_0002
+_ROUNDING = 1e-6
+"""GPUs: thirds and fifths of one do not add up to the last bit."""
 
 
 @dataclass(frozen=True)
@@ -136,12 +138,13 @@ def _next() -> Select[*tuple[Any, ...]]:
         .where(running.state == State.RUNNING, running.token_id == StudyRow.token_id)
         .scalar_subquery()
     )
+    within_share = in_use + StudyRow.gpus <= TokenRow.most_gpus + _ROUNDING
     return (
         select(StudyRow.id, StudyRow.files)
         .join(TokenRow, TokenRow.id == StudyRow.token_id)
         .where(
             StudyRow.state == State.QUEUED,
-            or_(StudyRow.gpus == 0, TokenRow.most_gpus.is_(None), in_use + StudyRow.gpus <= TokenRow.most_gpus),
+            or_(StudyRow.gpus == 0, TokenRow.most_gpus.is_(None), within_share),
         )
         .order_by(StudyRow.priority.desc(), StudyRow.id)
         .limit(1)

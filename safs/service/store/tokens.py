@@ -69,7 +69,7 @@ def create(
     Raises:
         SafsError: if the name is taken, or is none.
     """
-    if not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable():
+    if not _is_name(name):
         raise SafsError(f"A token's name must be 1 to {_LONGEST_NAME} printable characters, but is {shown(name)}.")
     for what, limit, most in (
         ("waiting studies", most_queued, _MOST_QUEUED),
@@ -87,9 +87,7 @@ def create(
             )
         )
     except IntegrityError:
-        raise SafsError(
-            f"There is a token of the name {shown(name)} already; revoke it, or take another name."
-        ) from None
+        raise SafsError(f"There is or was a token of the name {shown(name)} already; take another name.") from None
     return secret
 
 
@@ -116,12 +114,14 @@ def revoke(connection: Connection, name: str) -> None:
         SafsError: if there is none of that name that is good.
     """
     now = Database.now(connection)
-    changed = connection.execute(
-        update(TokenRow).where(TokenRow.name == name, TokenRow.revoked.is_(None)).values(revoked=now)
-    )
-    if not changed.rowcount:
+    query = update(TokenRow).where(TokenRow.name == name, TokenRow.revoked.is_(None)).values(revoked=now)
+    if not _is_name(name) or not connection.execute(query).rowcount:
         good = ", ".join(token.name for token in every(connection) if token.revoked is None) or "none"
         raise SafsError(f"There is no token {shown(name)} to revoke; there are: {good}.")
+
+
+def _is_name(name: str) -> bool:
+    return bool(name.strip()) and len(name) <= _LONGEST_NAME and name.isprintable()
 
 
 def _digest(secret: str) -> str:

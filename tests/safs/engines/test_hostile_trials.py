@@ -68,9 +68,9 @@ def drain(engine):
     return {each.spec: each.outcome for each in ended}
 
 
-@pytest.mark.thorough
-def test_many_trials_of_which_a_tenth_misbehaves(engine, tmp_path, left_behind):
-    draw, each = random.Random(0), 3
+@pytest.mark.parametrize("each", [1, pytest.param(3, marks=pytest.mark.thorough)])
+def test_many_trials_of_which_a_tenth_misbehaves(each, engine, tmp_path, left_behind):
+    draw = random.Random(0)
     good = [replace(RELU, assignment=tuple(draw.choices(PAPER_OPERATORS, k=4)), study_seed=n) for n in range(36 * each)]
     bad = [
         replace(spec, network=kind) if kind in ("crash", "hang", "hog") else replace(NAN, study_seed=seed)

@@ -43,6 +43,7 @@ def notes(folder):
 
 @pytest.mark.skipif(not hasattr(fcntl, "flock"), reason="needs locks that end with their process")
 @pytest.mark.thorough
+@pytest.mark.timeout(900)
 def test_workers_share_studies_and_are_killed_and_no_study_runs_twice(workers, smallest, sorts, recorded):
     workers.environment = {"PYTHONPATH": os.pathsep.join([str(recorded), str(ROOT)])}
     studies = [workers.submit(smallest) for _ in range(8)]

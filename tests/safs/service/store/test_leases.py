@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from safs.service import cleaning
 from safs.service.scopes import Scope
 from safs.service.states import Reason, State
@@ -16,6 +18,15 @@ def test_whose_turn_it_is(database, submit):
     high = submit(priority=5)
     assert [leases.claim(database, "w", 30).study_id for _ in range(4)] == [high, first, second, low]
     assert leases.claim(database, "w", 30) is None
+
+
+@pytest.mark.parametrize(("most", "each", "count"), [(0.6, 0.2, 3), (0.3333333333, 1 / 3, 1)])
+def test_parts_of_a_gpu_add_up(database, submit, most, each, count):
+    with database.writing() as connection:
+        mine = tokens.find(connection, tokens.create(connection, "parts", Scope.SUBMIT, most_gpus=most)).id
+    studies = [submit(token=mine, gpus=each) for _ in range(count + 1)]
+    claimed = [leases.claim(database, "w", 30) for _ in studies]
+    assert [lease.study_id for lease in claimed if lease] == studies[:count]
 
 
 def test_a_token_gets_no_more_gpus_than_it_may(database, submit):

@@ -17,7 +17,10 @@ def test_tokens(database):
         found = tokens.find(connection, secret)
         assert (found.name, found.scope, found.most_gpus) == ("a", Scope.READ, 0.5)
         assert tokens.find(connection, secret + "x") is None
-    with pytest.raises(SafsError, match="There is a token of the name 'a' already"), database.writing() as connection:
+    with (
+        pytest.raises(SafsError, match="is or was a token of the name 'a'"),
+        database.writing() as connection,
+    ):
         tokens.create(connection, "a", Scope.ADMIN)
     for name in ("", " ", "x" * 101, "a\nb"):
         with pytest.raises(SafsError, match="printable"), database.writing() as connection:
