@@ -43,7 +43,7 @@ def serve(
     read = ServiceSettings.read(settings)
     folder = home_folder(home)
     stored: list[StoredToken] = []
-    with _listen(host, port) as listening, opened_database(read, lambda: folder) as database:
+    with _listen(host, port) as listening, opened_database(read, folder) as database:
         port = listening.getsockname()[1]
         storage = prepared_storage(read, folder, database)
         token = first_token(database, host, lambda new: stored.append(store_token(new, port)))

@@ -92,5 +92,5 @@ def _database(home: Path | None, settings: Path | None, *, new: bool = False) ->
     from safs.service import home as places
     from safs.service.settings import ServiceSettings
 
-    place = places.home if new else places.home_in_use
-    return places.opened_database(ServiceSettings.read(settings), lambda: place(home))
+    read, place = ServiceSettings.read(settings), places.home if new else places.home_in_use
+    return places.opened_database(read, place(home) if read.database is None else None)

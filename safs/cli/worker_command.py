@@ -35,7 +35,7 @@ def worker(
     if concurrency is not None:
         chosen = chosen.model_copy(update={"concurrency": concurrency})
     folder = places.home(home)
-    with places.opened_database(chosen, lambda: folder) as database:
+    with places.opened_database(chosen, folder) as database:
         storage = places.open_storage(chosen, folder)
         with database.reading() as connection:
             known = studies.every_id(connection)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,18 +43,22 @@ def home_in_use(folder: Path | None) -> Path:
 
 
 @contextmanager
-def opened_database(settings: ServiceSettings, folder: Callable[[], Path]) -> Iterator[Database]:
+def opened_database(settings: ServiceSettings, folder: Path | None) -> Iterator[Database]:
     """Give the database that the settings name, else that of a home, with this version's tables; close it after use.
 
     Args:
         settings: of the service.
-        folder: returns the home, which is not asked for if the settings name a database.
+        folder: the home; None will do if the settings name a database.
 
     Raises:
         SafsError: if it cannot be used, also later.
     """
     url = settings.database
-    database = Database(url.get_secret_value()) if url is not None else Database.in_folder(folder())
+    if url is not None:
+        database = Database(url.get_secret_value())
+    else:
+        assert folder is not None, "the settings name no database"
+        database = Database.in_folder(folder)
     try:
         database.migrate()
         with unusable_said():
