@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -175,19 +176,26 @@ class Service:
             return trials.after(connection, study_id, 0)
 
     def processes(self):
-        """Return the studies' processes that there are."""
+        """Return the studies' processes; one that is still a copy of the worker that starts it is not there yet."""
         found = []
-        for process in psutil.process_iter():
-            try:
-                if Path(process.cwd()).is_relative_to(self._folder) and process.status() != psutil.STATUS_ZOMBIE:
+        for process in self._in_folder():
+            with suppress(psutil.Error):
+                parent = process.parent()
+                if process.cmdline() not in ([], parent.cmdline() if parent is not None else []):
                     found.append(process)
-            except psutil.Error:
-                continue
         return found
 
     def nothing_runs(self, seconds=60):
-        """Wait until no study's process is left."""
-        eventually(lambda: not self.processes(), seconds, self.processes)
+        """Wait until nothing runs in this test's folder."""
+        eventually(lambda: not self._in_folder(), seconds, self._in_folder)
+
+    def _in_folder(self):
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if Path(process.cwd()).is_relative_to(self._folder) and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
 
     def check_finished(self, study_id, reference):
         """A study has ended as the undisturbed one did, and the database says the same as its files."""
