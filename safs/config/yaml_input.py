@@ -36,10 +36,18 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def parse_mapping(text: str, path: Path) -> dict[str, Any]:
     """Return the mapping in the text of a YAML file; SafsError if there is none."""
     values = parse_yaml(text, f"The config {path}")
+    return checked_mapping(values, f"The config {path}")
+
+
+def checked_mapping(values: Any, what: str) -> dict[str, Any]:
+    """Return the value of a YAML text if it is a mapping.
+
+    Raises:
+        SafsError: if it is none; it begins with `what`, the name of the text.
+    """
     if not isinstance(values, dict):
-        raise SafsError(
-            f"The config {path} must be a YAML mapping of keys to values, but is a {type(values).__name__}."
-        )
+        kind = "empty" if values is None else f"a {type(values).__name__}"
+        raise SafsError(f"{what} must be a YAML mapping of keys to values, but is {kind}.")
     return values
 
 
@@ -110,7 +118,8 @@ def parse_yaml(text: str, what: str) -> Any:
     try:
         return yaml.load(text, _Loader)
     except Exception as error:  # PyYAML reads dates, numbers and tags by functions that raise anything
-        raise SafsError(f"{what} is not valid YAML: {' '.join(str(error).split())[:300]}.") from error
+        said = " ".join(str(error).replace('"<unicode string>", ', "").split())
+        raise SafsError(f"{what} is not valid YAML: {said[:300]}.") from error
 
 
 def lay_over(values: dict[str, Any], setting: str) -> None:

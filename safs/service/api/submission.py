@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from safs.checkpoints.source import TRUST
 from safs.config.schema import Config
-from safs.config.yaml_input import parse_yaml
+from safs.config.yaml_input import checked_mapping, parse_yaml
 from safs.files import write_atomically
 from safs.service import policy
 from safs.service.api.allowance import Allowance, allowance
@@ -42,10 +42,9 @@ async def accept(request: Request, service: Service, token: Token, key: str | No
     Raises:
         Problem, SafsError: if it is refused; nothing of it is left.
     """
-    study_id = new_id()
     allowed = allowance(token, service.settings.limits)
     with service.under_way.one_more(token.id, key, allowed.queued):
-        async with _incoming(service, study_id) as incoming:
+        async with _incoming(service) as incoming:
             await asyncio.to_thread(_check_room, service, token, allowed, key)
             form = await receive(request, incoming.folder / INPUT, allowed.upload_bytes)
             earlier = await asyncio.to_thread(_known, service, token, key, form)
@@ -57,13 +56,13 @@ async def accept(request: Request, service: Service, token: Token, key: str | No
             if checked != submission.config:
                 submission = replace(submission, config=checked, message=_PRUNED_ALREADY)
                 await asyncio.to_thread(write_atomically, incoming.folder / CONFIG, checked)
-            return await asyncio.to_thread(_keep, service, token, allowed, submission, incoming, study_id)
+            return await asyncio.to_thread(_keep, service, token, allowed, submission, incoming)
 
 
 @asynccontextmanager
-async def _incoming(service: Service, study_id: str) -> AsyncIterator[Incoming]:
+async def _incoming(service: Service) -> AsyncIterator[Incoming]:
     """Give a folder for what comes; others are answered while the disk takes its time, as to remove what is refused."""
-    made = service.storage.incoming(study_id)
+    made = service.storage.incoming()
     incoming = await asyncio.to_thread(made.__enter__)
     try:
         await asyncio.to_thread((incoming.folder / INPUT).mkdir)
@@ -89,15 +88,17 @@ def _known(service: Service, token: Token, key: str | None, form: Form) -> Study
 
 
 def _keep(
-    service: Service, token: Token, allowed: Allowance, submission: Submission, incoming: Incoming, study_id: str
+    service: Service, token: Token, allowed: Allowance, submission: Submission, incoming: Incoming
 ) -> tuple[Study, bool]:
     """Store the files, then that there is a study; nothing of them is left if it is refused.
 
+    Studies are listed and run in the order of their ids, so it gets its own only now, however long its upload took.
     If the database goes away at the wrong moment, nobody knows whether the study is there: then its files stay, and
     a server removes them, a day later, if it is not.
     """
+    study_id = new_id()
     try:
-        incoming.keep()
+        incoming.keep(study_id)
     except BaseException:
         service.storage.remove(study_id)
         raise
@@ -123,9 +124,7 @@ def _config(service: Service, form: Form) -> Config:
     if "config" not in form.texts:
         raise Problem(400, "The form has no part `config`, the study as YAML.", field="config")
     try:
-        values = parse_yaml(form.texts["config"], "The config")
-        if not isinstance(values, dict):
-            raise SafsError(f"The config must be a YAML mapping of keys to values, but is a {type(values).__name__}.")
+        values = checked_mapping(parse_yaml(form.texts["config"], "The config"), "The config")
         files = {name: upload.name for name, upload in form.files.items()}
         return policy.admitted(values, files, service.settings)
     except SafsError as error:

@@ -26,8 +26,8 @@ class Incoming(abc.ABC):
     folder: Path
 
     @abc.abstractmethod
-    def keep(self) -> None:
-        """Make it the study's; when this returns it is in the storage.
+    def keep(self, study_id: str) -> None:
+        """Make it a study's; when this returns it is in the storage.
 
         Raises:
             OSError: if the storage cannot be written.
@@ -38,7 +38,7 @@ class Storage(abc.ABC):
     """Keeps the files of studies."""
 
     @abc.abstractmethod
-    def incoming(self, study_id: str) -> AbstractContextManager[Incoming]:
+    def incoming(self) -> AbstractContextManager[Incoming]:
         """Give a folder to be filled, of which nothing is left afterwards unless it is kept."""
 
     @abc.abstractmethod

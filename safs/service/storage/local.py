@@ -41,10 +41,10 @@ class LocalStorage(Storage):
         return self._root / study_id
 
     @contextmanager
-    def incoming(self, study_id: str) -> Iterator[Incoming]:
+    def incoming(self) -> Iterator[Incoming]:
         """Give a folder to be filled."""
-        with scratch.filling(self._root, study_id) as place:
-            yield _LocalIncoming(place, self.folder(study_id))
+        with scratch.filling(self._root) as place:
+            yield _LocalIncoming(place, self.folder)
 
     def files(self, study_id: str, files: str | None) -> LocalFiles:
         """Return the files of a study."""
@@ -92,13 +92,14 @@ class LocalStorage(Storage):
 
 
 class _LocalIncoming(Incoming):
-    def __init__(self, folder: Path, kept: Path) -> None:
+    def __init__(self, folder: Path, kept: Callable[[str], Path]) -> None:
         self.folder = folder
         self._kept = kept
 
-    def keep(self) -> None:
-        self.folder.rename(self._kept)
-        sync_folder(self._kept.parent)
+    def keep(self, study_id: str) -> None:
+        kept = self._kept(study_id)
+        self.folder.rename(kept)
+        sync_folder(kept.parent)
 
 
 class _LocalWorkplace(Workplace):

@@ -15,7 +15,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
@@ -56,10 +56,10 @@ class RemoteStorage(Storage):
         self._lock = threading.Lock()
 
     @contextmanager
-    def incoming(self, study_id: str) -> Iterator[Incoming]:
+    def incoming(self) -> Iterator[Incoming]:
         """Give a folder to be filled."""
-        with scratch.filling(self._incoming, study_id) as place:
-            yield _RemoteIncoming(place, self._of(study_id).below(SUBMITTED))
+        with scratch.filling(self._incoming) as place:
+            yield _RemoteIncoming(place, lambda study_id: self._of(study_id).below(SUBMITTED))
 
     def files(self, study_id: str, files: str | None) -> SnapshotFiles:
         """Return the files of a study."""
@@ -133,12 +133,13 @@ class RemoteStorage(Storage):
 
 
 class _RemoteIncoming(Incoming):
-    def __init__(self, folder: Path, bucket: Bucket) -> None:
+    def __init__(self, folder: Path, kept: Callable[[str], Bucket]) -> None:
         self.folder = folder
-        self._bucket = bucket
+        self._kept = kept
 
-    def keep(self) -> None:
+    def keep(self, study_id: str) -> None:
+        bucket = self._kept(study_id)
         names = [path.relative_to(self.folder).as_posix() for path in walked(self.folder)]
         for name in sorted(names, key=lambda name: name == CONFIG):  # last: where it is, all is
-            self._bucket.put(self.folder / name, name)
+            bucket.put(self.folder / name, name)
         shutil.rmtree(self.folder, ignore_errors=True)

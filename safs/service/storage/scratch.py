@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from safs.service.ids import new_id
+
 _INCOMING = ".incoming-"
 _REMOVED = ".removed-"
 
 
 @contextmanager
-def filling(root: Path, study_id: str) -> Iterator[Path]:
+def filling(root: Path) -> Iterator[Path]:
     """Give a new folder, which is removed afterwards if it is still there."""
-    place = root / f"{_INCOMING}{study_id}"
+    place = root / f"{_INCOMING}{new_id()}"
     place.mkdir(mode=0o700)
     try:
         yield place

@@ -24,7 +24,7 @@ def aliasing(levels):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "must be a YAML mapping.*NoneType"),
+        ("", "must be a YAML mapping.*but is empty"),
         ("# only a comment\n", "must be a YAML mapping"),
         ("- a\n- b\n", "must be a YAML mapping.*list"),
         ("lenet5", "must be a YAML mapping.*str"),

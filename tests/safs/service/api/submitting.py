@@ -1,4 +1,4 @@
-"""How tests submit, and look at refusals."""
+"""How tests submit, look at refusals, and make trials up."""
 
 import copy
 import io
@@ -43,3 +43,12 @@ def pretrained(**more):
     values = copy.deepcopy(merged(TINY, more))
     del values["model"]["pretrain"], values["prune"]
     return yaml.safe_dump(values)
+
+
+def trial(n, phase="stage1", **values):
+    usual = {
+        "n": n, "id": f"{n:016x}", "phase": phase, "status": "SUCCEEDED", "reason": None, "cost": 1.0 / n,
+        "accuracy": None, "seconds": 0.1, "assignment": ["relu", "srs", "relu", "tanh"], "protocol": {"lr": 0.01},
+        "fold": None, "learn": False, "peak_memory": None,
+    }  # fmt: skip
+    return usual | values

@@ -1,6 +1,5 @@
 """Studies: looked at, followed, changed, deleted."""
 
-import http.client
 import json
 import time
 
@@ -8,49 +7,8 @@ import pytest
 
 from safs.service.scopes import Scope
 from safs.service.states import Reason, State
-from safs.service.store import leases, lifecycle, studies, tokens, trials
-from tests.safs.service.api.submitting import refused, submitted
-
-
-def trial(n, phase="stage1", **values):
-    usual = {
-        "n": n, "id": f"{n:016x}", "phase": phase, "status": "SUCCEEDED", "reason": None, "cost": 1.0 / n,
-        "accuracy": None, "seconds": 0.1, "assignment": ["relu", "srs", "relu", "tanh"], "protocol": {"lr": 0.01},
-        "fold": None, "learn": False, "peak_memory": None,
-    }  # fmt: skip
-    return usual | values
-
-
-@pytest.fixture
-def study(client):
-    return submitted(client, {}).json()["id"]
-
-
-@pytest.fixture
-def run(server):
-    """Lets a study run, as its worker would: returns a function that stores trials, and ends it in a state."""
-
-    def begin(id):
-        lease = None
-        while lease is None or lease.study_id != id:  # those of other tests are nobody's
-            lease = leases.claim(server.database, "test", 600)
-            assert lease is not None
-
-        def proceed(*ended, state=None, reason=None, message=None, progress=None):
-            with server.database.writing() as connection:
-                trials.add(connection, id, ended)
-                if progress is not None:
-                    studies.set_progress(connection, id, progress)
-                if state is not None:
-                    now = server.database.now(connection)
-                    assert lifecycle.transition(
-                        connection, id, State.RUNNING, state,
-                        lease=lease.name, reason=reason, message=message, ended=now,
-                    )  # fmt: skip
-
-        return proceed
-
-    return begin
+from safs.service.store import tokens
+from tests.safs.service.api.submitting import refused, submitted, trial
 
 
 def followed(client, id, **options):
@@ -103,15 +61,6 @@ def test_pages_and_filters(client, server):
         assert len(mine.get("/v1/studies", params={"state": "QUEUED"}).json()["studies"]) == 3
         for bad in ({"limit": 0}, {"limit": 201}, {"state": "DONE"}, {"after": "x"}, {"name": "x" * 101}):
             refused(mine.get("/v1/studies", params=bad), 422)
-
-
-def test_misspelt_parameters_are_refused(client, server, study):
-    for path in ("/v1/studies?stat=RUNNING", f"/v1/studies/{study}?limit=3", f"/v1/studies/{study}/log?ofset=0"):
-        answer = client.get(path)
-        assert "Unknown parameter" in refused(answer, 422)
-        assert answer.json()["field"] in ("stat", "limit", "ofset")
-    with server.client(None) as nobody:
-        refused(nobody.get("/v1/studies?stat=RUNNING"), 401)
 
 
 def test_a_study_is_its_owners_and_the_administrators(server, study):
@@ -217,116 +166,6 @@ def test_a_revoked_token_follows_nothing_any_more(server, run):
             proceed(trial(1))
             assert "trial" not in "".join(lines), "and it ends"
         refused(mine.get(f"/v1/studies/{id}"), 401)
-
-
-@pytest.fixture
-def files(server, study):
-    """The folder of a study, with a few files."""
-    folder = server.home / "studies" / study
-    (folder / "run" / "figures").mkdir(parents=True)
-    (folder / "run" / "summary.json").write_text('{"rows": []}')
-    (folder / "run" / "figures" / "curve.png").write_bytes(bytes(range(256)) * 40)
-    (folder / "run" / ".hidden").write_text("x")
-    (folder / "run" / "link").symlink_to("/etc/passwd")
-    (folder / "run" / "away").symlink_to(server.home)
-    (folder / "log.txt").write_text("hello\n" * 3)
-    return folder
-
-
-def test_artifacts_are_listed_and_downloaded_in_ranges(client, study, run, files):
-    summary = f"/v1/studies/{study}/artifacts/summary.json"
-    assert "The study is QUEUED" in refused(client.get(summary), 409)
-    proceed = run(study)
-    assert "The study is RUNNING" in refused(client.get(summary), 409)
-    proceed(state=State.SUCCEEDED)
-    found = client.get(f"/v1/studies/{study}/artifacts").json()["artifacts"]
-    assert [(one["path"], one["size"]) for one in found] == [("summary.json", 12), ("figures/curve.png", 10240)]
-    url = f"/v1/studies/{study}/artifacts/figures/curve.png"
-    whole = client.get(url)
-    assert whole.content == (files / "run" / "figures" / "curve.png").read_bytes()
-    assert whole.headers["content-type"] == "application/octet-stream"
-    assert "attachment" in whole.headers["content-disposition"]
-    part = client.get(url, headers={"Range": "bytes=100-199", "If-Range": whole.headers["etag"]})
-    assert (part.status_code, part.content) == (206, whole.content[100:200])
-    assert client.get(url, headers={"Range": "bytes=100-", "If-Range": '"other"'}).status_code == 200
-    for wanted in ("bytes=20000-", f"bytes={'9' * 30}-", "bytes=-0"):
-        assert client.get(url, headers={"Range": wanted}).status_code == 416
-    for none in ("bytes=5-2", "bytes=-", "bytes=0-1,4-5", "lines=1-2"):
-        assert client.get(url, headers={"Range": none}).content == whole.content
-    assert client.get(url, headers={"Range": f"Bytes=10000-{'9' * 30}"}).content == whole.content[10_000:]
-    tag = whole.headers["etag"]
-    for tags in (f'"other", {tag}', f"W/{tag}", "*"):
-        known = client.get(url, headers={"If-None-Match": tags})
-        assert (known.status_code, known.content) == (304, b"")
-    assert client.get(url, headers={"If-None-Match": '"other", W/"*"'}).status_code == 200
-    head = client.head(url)
-    assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", "10240")
-
-
-OUTSIDE = [
-    "../config.yaml", "../../safs.db", "%2e%2e/config.yaml", "..%2fconfig.yaml", "/etc/passwd", "%2fetc%2fpasswd",
-    "link", "away/safs.db", ".hidden", "figures", "", "nothing", "summary.json/x", "a%00b", "figures/../../log.txt",
-]  # fmt: skip
-
-
-def test_no_path_leaves_the_folder(server, client, study, files):
-    client.post(f"/v1/studies/{study}/cancel")
-    for path in OUTSIDE:
-        connection = http.client.HTTPConnection("127.0.0.1", server.port)  # which leaves paths as they are
-        connection.request("GET", f"/v1/studies/{study}/artifacts/{path}", headers=dict(client.headers))
-        answer = connection.getresponse()
-        content = answer.read()
-        connection.close()
-        assert answer.status in (404, 422), (path, content)
-        assert json.loads(content)["status"] == answer.status
-
-
-def test_the_log_is_read_in_parts(client, study, files):
-    first = client.get(f"/v1/studies/{study}/log")
-    assert (first.text, first.headers["x-next-offset"], first.headers["x-complete"]) == ("hello\n" * 3, "18", "false")
-    assert client.get(f"/v1/studies/{study}/log", params={"offset": 12}).text == "hello\n"
-    assert client.get(f"/v1/studies/{study}/log", params={"offset": -6}).text == "hello\n"
-    past = client.get(f"/v1/studies/{study}/log", params={"offset": 1000})
-    assert (past.text, past.headers["x-next-offset"]) == ("", "18")
-    (files / "log.txt").write_bytes(b"x" * 300_000)
-    first = client.get(f"/v1/studies/{study}/log")
-    assert (len(first.content), first.headers["x-next-offset"]) == (256 * 1024, str(256 * 1024))
-    client.post(f"/v1/studies/{study}/cancel")
-    last = client.get(f"/v1/studies/{study}/log", params={"offset": 256 * 1024})
-    assert last.headers["x-complete"] == "true"
-    refused(client.get(f"/v1/studies/{study}/trials/{'0' * 16}/log"), 404)
-    refused(client.get(f"/v1/studies/{study}/trials/..%2f..%2f/log"), 404)
-
-
-def test_the_picture(client, study, run, files):
-    proceed = run(study)
-    (files / "run" / "journal.jsonl").write_text(
-        '{"kind": "inputs"}\n{"kind": "problem", "sites": [{"name": "relu1", "operator": "relu", "shape": [6]}]}\n'
-    )
-    nan = {"status": "FAILED", "reason": "NAN", "cost": None}
-    folds = [trial(n, "safs", protocol={"lr": 0.1, "optimizer": "sgd"}, cost=n / 2, fold=n % 2) for n in (5, 6)]
-    everywhere = [trial(2, "uniform", cost=0.75), trial(3, "uniform", **nan)]
-    searched = [trial(4, cost=3.0), trial(7, cost=0.5), trial(8, **nan)]
-    proceed(trial(1, "dense"), *everywhere, searched[0], *folds, *searched[1:], trial(9, "stage2", **nan))
-    drawn = client.get(f"/v1/studies/{study}/picture").json()
-    assert drawn["sites"] == [{"name": "relu1", "original": "relu"}]
-    assert drawn["operators"] == ["relu", "srs", "tanh"]
-    assert [(one["n"], one["phase"], one["cost"], one["best"], one["reason"]) for one in drawn["stage1"]] == [
-        (2, "uniform", 0.75, 0.75, None), (3, "uniform", None, 0.75, "NAN"), (4, "stage1", 3.0, 0.75, None),
-        (7, "stage1", 0.5, 0.5, None), (8, "stage1", None, 0.5, "NAN"),
-    ]  # fmt: skip
-    assert [(one["phase"], one["cost"], one["folds"], one["lr"], one["reason"]) for one in drawn["stage2"]] == [
-        ("safs", 2.75, 2, 0.1, None), ("stage2", None, 1, 0.01, "NAN")
-    ]  # fmt: skip
-    assert (drawn["chosen"], drawn["rows"]) == (None, None)
-
-
-def test_names_that_are_none(client):
-    for id in ("x", "A" * 24, "0" * 23, "..%2f..", "0" * 24 + "%0a"):
-        assert client.get(f"/v1/studies/{id}").status_code in (404, 422)
-    refused(client.get(f"/v1/studies/{'0' * 24}"), 404)
-    refused(client.put("/v1/studies"), 405)
-    refused(client.get("/v1/nothing"), 404)
 
 
 def test_health_metrics_and_the_page(server):

@@ -1,12 +1,14 @@
 """Submissions as requests: their texts and bodies, their keys, the limits of who sends them."""
 
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
 from safs.service.scopes import Scope
-from tests.safs.service.api.submitting import pretrained, refused, saved, submitted
+from tests.safs.service.api.submitting import as_yaml, pretrained, refused, saved, submitted
 from tests.safs.service.conftest import eventually, until_its_end
 
 
@@ -89,6 +91,34 @@ def test_half_an_upload_leaves_nothing(server, client, untouched):
         eventually(arriving)
     eventually(lambda: not arriving())
     assert client.get("/v1/studies").status_code == 200
+
+
+def test_studies_stand_in_the_order_in_which_their_uploads_ended(server):
+    begun, go_on = threading.Event(), threading.Event()
+    parts = "".join(
+        f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'
+        for name, text in (("config", as_yaml({})), ("name", "slow"))
+    )
+
+    def body():
+        yield parts[:50].encode()
+        begun.set()
+        assert go_on.wait(60)
+        yield f"{parts[50:]}--x--\r\n".encode()
+
+    def send():
+        headers = {"content-type": "multipart/form-data; boundary=x"}
+        assert client.post("/v1/studies", content=body(), headers=headers).status_code == 201
+
+    with server.client(server.make_token("patient sender")) as client, ThreadPoolExecutor() as pool:
+        slow = pool.submit(send)
+        assert begun.wait(60)
+        assert submitted(client, {}, name="quick").status_code == 201
+        go_on.set()
+        slow.result()
+        found = client.get("/v1/studies").json()["studies"]
+    assert [one["name"] for one in found] == ["slow", "quick"]
+    assert found[0]["created"] >= found[1]["created"]
 
 
 def test_idempotency(client, server):

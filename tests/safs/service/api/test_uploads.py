@@ -115,7 +115,7 @@ def test_a_full_disk_is_called_that_and_is_in_the_log(number, status, tmp_path, 
     with database.writing() as connection:
         token = tokens.create(connection, "me", tokens.Scope.SUBMIT)
 
-    def incoming(study_id):
+    def incoming():
         raise OSError(number, "what the system says")
 
     monkeypatch.setattr(storage, "incoming", incoming)

@@ -20,9 +20,9 @@ from tests.safs.service.store.conftest import submission
 
 def submit(storage):
     study = new_id()
-    with storage.incoming(study) as incoming:
+    with storage.incoming() as incoming:
         (incoming.folder / CONFIG).write_text("seed: 1\n")
-        incoming.keep()
+        incoming.keep(study)
     return study
 
 

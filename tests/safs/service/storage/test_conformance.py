@@ -15,10 +15,10 @@ PIECE = 8 * 2**20
 
 def submit(storage, config="model: lenet5\n", checkpoint=b"weights"):
     study = new_id()
-    with storage.incoming(study) as incoming:
+    with storage.incoming() as incoming:
         write(incoming.folder / "config.yaml", config)
         write(incoming.folder / "input" / "checkpoint.pt", checkpoint)
-        incoming.keep()
+        incoming.keep(study)
     return study
 
 
@@ -56,7 +56,7 @@ def test_what_was_submitted_is_there_for_a_worker_on_another_machine(storage, el
 
 def test_of_what_is_not_kept_nothing_is_left(storage, place):
     before = everything(place)
-    with storage.incoming(new_id()) as incoming:
+    with storage.incoming() as incoming:
         write(incoming.folder / "config.yaml")
     assert everything(place) == before
     study = submit(storage)
@@ -166,7 +166,7 @@ def test_what_grows_stays_whole_however_often_it_is_carried(storage, monkeypatch
 
 def test_a_sweep_removes_what_nobody_knows_once_it_is_old(storage, place):
     known, unknown = submit(storage), submit(storage)
-    with storage.incoming(new_id()) as incoming:
+    with storage.incoming() as incoming:
         storage.sweep({known}, 0.0)
         assert incoming.folder.is_dir()
         Turn(storage, unknown).place.close()

@@ -11,6 +11,7 @@ from safs.service.settings import ServiceSettings
 from safs.service.storage.local import LocalStorage
 from safs.service.storage.opening import open_storage
 from safs.service.storage.remote import RemoteStorage
+from safs.service.store.database import Database
 from spaces.errors import SafsError
 from tests.safs.conftest import ROOT
 
@@ -74,6 +75,7 @@ def test_the_environment_stands_before_the_file(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("command", [["worker"], ["serve", "--port", "0"]])
 def test_the_commands_say_it_in_one_line(tmp_path, command):
+    Database.in_folder(tmp_path).close()
     environment = os.environ | {
         "PYTHONPATH": str(ROOT), "SAFS_STORAGE": "no://user:hunter2@host/x", "XDG_CONFIG_HOME": str(tmp_path)
     }  # fmt: skip

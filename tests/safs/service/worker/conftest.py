@@ -82,9 +82,9 @@ class Service:
     def submit(self, values, **submission):
         """Submit a study and return its id."""
         text, study_id = Config.from_mapping(values).to_yaml(), new_id()
-        with self.storage.incoming(study_id) as incoming:
+        with self.storage.incoming() as incoming:
             (incoming.folder / "config.yaml").write_text(text, encoding="utf-8")
-            incoming.keep()
+            incoming.keep(study_id)
         default = {"name": "tiny", "priority": 0, "config": text, "model": "lenet5", "data": "digits", "gpus": 0.0}
         default |= {"searcher": "lahc", "checkpoint": None, "mask": None, "idempotency_key": None, "request": "0" * 64}
         new = submissions.Submission(**(default | submission))
