@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 from safs.client.connection import Connection
 from safs.client.download import fetch_artifacts
 from safs.client.events import follow_events
+from safs.client.patience import FOLLOWING, USUAL
 from safs.client.records import Artifact, Event, LogPart, Study, Trial
 from safs.client.upload import upload
 from spaces.errors import SafsError, shown
@@ -146,9 +147,9 @@ class Client:
         Args:
             wait: whether to go on until the study has ended, or else only to what is there now.
         """
-        offset = 0
+        path, offset = f"{_path(study)}/log", 0
         while True:
-            part = self.log(study, offset)
+            part = self._log_part(path, offset, FOLLOWING)
             if part.content:
                 yield part.content
             if part.complete or not (part.content or wait):
@@ -203,11 +204,13 @@ class Client:
                 f"safs status {study} --watch"
             )
         artifacts = self.artifacts(study)
+        if not artifacts:
+            raise SafsError(f"Study {study} is {found.state} and has made no files; `safs status {study}` says why.")
         fetch_artifacts(self._connection, study, artifacts, Path(folder), told)
         return artifacts
 
-    def _log_part(self, path: str, offset: int) -> LogPart:
-        response = self._connection.get(path, {"offset": offset})
+    def _log_part(self, path: str, offset: int, attempts: int = USUAL) -> LogPart:
+        response = self._connection.get(path, {"offset": offset}, attempts)
         following = response.headers.get("X-Next-Offset", "")
         if not (following.isascii() and following.isdigit()):
             raise self._connection.misunderstood()

@@ -13,7 +13,7 @@ import httpx2
 
 from safs.client.address import check_confidential, read_address
 from safs.client.errors import ServiceError, Unreachable
-from safs.client.patience import Patience
+from safs.client.patience import USUAL, Patience
 from safs.client.token import checked
 from safs.version import __version__
 from spaces.errors import SafsError, shown
@@ -66,26 +66,26 @@ class Connection:
         """Close what is open."""
         self._http.close()
 
-    def patience(self, attempts: int = 5) -> Patience:
+    def patience(self, attempts: int = USUAL) -> Patience:
         """Return a new count of failures for one piece of work."""
         return Patience(attempts)
 
-    def repeat(self, attempt: Callable[[], T]) -> T:
+    def repeat(self, attempt: Callable[[], T], attempts: int = USUAL) -> T:
         """Return what an attempt returns, made again while it fails in a way that may pass."""
-        patience = self.patience()
+        patience = self.patience(attempts)
         while True:
             try:
                 return attempt()
             except (ServiceError, Unreachable) as error:
                 patience.after(error)
 
-    def get(self, path: str, params: Any = None) -> httpx2.Response:
+    def get(self, path: str, params: Any = None, attempts: int = USUAL) -> httpx2.Response:
         """Return the whole answer to a GET, tried again where that may help.
 
         Raises:
             ServiceError, Unreachable: if there is none, or it is an error.
         """
-        return self.repeat(lambda: self.send("GET", path, params=params))
+        return self.repeat(lambda: self.send("GET", path, params=params), attempts)
 
     def send(self, method: str, path: str, **options: Any) -> httpx2.Response:
         """Return the whole answer to one request, tried once."""

@@ -9,9 +9,9 @@ import httpx2
 
 from safs.client.connection import Connection
 from safs.client.errors import ServiceError, Unreachable
+from safs.client.patience import FOLLOWING
 from safs.client.records import Event, Study
 
-_ATTEMPTS = 10
 _SILENCE = 45.0
 """Seconds without a byte after which a connection is dead: the server sends a heartbeat every 15."""
 
@@ -30,7 +30,7 @@ def follow_events(connection: Connection, path: str, study: Callable[[], Study],
     Raises:
         ServiceError, Unreachable: after so many failures without an event in between.
     """
-    patience = connection.patience(_ATTEMPTS)
+    patience = connection.patience(FOLLOWING)
     last = after or ""
     while True:
         try:

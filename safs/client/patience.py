@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable
 
 from safs.client.errors import ServiceError, Unreachable
 
-_LONGEST_WISH = 120.0
-"""Seconds beyond which a server's Retry-After is for people to wait, not for a program."""
+USUAL = 7
+"""Attempts that outlast a server that is started anew."""
+FOLLOWING = 10
+"""Attempts of what goes on for long, and has come forward before."""
+_LONGEST_WISH = 10.0
+"""Seconds beyond which a server's Retry-After is for people to wait, not for a program that says nothing."""
+_log = logging.getLogger(__name__)
 
 
 class Patience:
@@ -23,7 +29,7 @@ class Patience:
 
     def __init__(
         self,
-        attempts: int = 5,
+        attempts: int = USUAL,
         first: float = 0.25,
         longest: float = 8.0,
         sleep: Callable[[float], None] = time.sleep,
@@ -45,5 +51,7 @@ class Patience:
         wish = error.retry_after or 0.0
         if not error.temporary or self._failures >= self._attempts or wish > _LONGEST_WISH:
             raise error
+        if self._failures == 2:  # the first may be over before anybody reads of it
+            _log.warning("%s Trying again for a while.", error)
         pause = min(self._first * 2 ** (self._failures - 1), self._longest) * random.uniform(0.5, 1.0)
         self._sleep(max(pause, wish))

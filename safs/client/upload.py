@@ -45,6 +45,8 @@ def upload(connection: Connection, fields: Sequence[tuple[str, str]], files: dic
 
 
 def _encoded(name: str, text: str) -> bytes:
+    if not isinstance(text, str):
+        raise SafsError(f"The {name} must be text, but is a {type(text).__name__}.")
     try:
         return text.encode()
     except UnicodeEncodeError as error:

@@ -2,7 +2,7 @@ import pytest
 
 from safs.client import Client
 from safs.client.connection import Connection
-from safs.client.patience import Patience
+from safs.client.patience import USUAL, Patience
 from tests.safs.client.stub import TOKEN, Stub
 
 
@@ -16,7 +16,7 @@ def stub():
 def pauses(monkeypatch):
     """The seconds that a client would have waited between attempts."""
     waited = []
-    monkeypatch.setattr(Connection, "patience", lambda self, attempts=5: Patience(attempts, sleep=waited.append))
+    monkeypatch.setattr(Connection, "patience", lambda self, attempts=USUAL: Patience(attempts, sleep=waited.append))
     return waited
 
 

@@ -38,7 +38,8 @@ def test_attempts_are_bounded(stub, client, pauses):
     with pytest.raises(ServiceError, match="The database does not answer") as caught:
         client.study(ID)
     assert (caught.value.status, caught.value.exit_code) == (503, 1)
-    assert (len(stub.requests), len(pauses)) == (5, 4)
+    assert (len(stub.requests), len(pauses)) == (7, 6)
+    assert sum(pauses) > 7.5, "a server that is started anew takes some seconds"
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 413, 422])
@@ -66,17 +67,27 @@ def test_a_token_that_is_refused_is_named_by_where_it_comes_from(stub, client):
     assert len(stub.requests) == 3
 
 
-def test_retry_after_is_heeded_as_seconds_and_as_a_date_and_not_for_hours(stub, client, pauses):
-    date = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
+def test_retry_after_is_heeded_as_seconds_and_as_a_date_and_not_for_long(stub, client, pauses):
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=9), usegmt=True)
     stub.on(PATH, *(problem(429, "Slowly.", Retry_After=wish) for wish in ("7", date)), answer(study()))
     client.study(ID)
     assert pauses[0] == 7
-    assert 50 < pauses[1] <= 60
-    for headers in ({"Retry_After": "86400"}, {"Retry_After": "nonsense"}, {}):
+    assert 5 < pauses[1] <= 9
+    for headers in ({"Retry_After": "60"}, {"Retry_After": "86400"}, {"Retry_After": "nonsense"}, {}):
         stub.on(PATH, problem(429, "Too many are queued.", **headers))
         with pytest.raises(ServiceError, match="Too many"):
             client.study(ID)
     assert len(pauses) == 2
+
+
+def test_whoever_waits_is_told_so_once(stub, client, caplog):
+    stub.on(PATH, drop, answer(study()), *[drop] * 4, answer(study()))
+    client.study(ID)
+    assert caplog.messages == []
+    client.study(ID)
+    (said,) = caplog.messages
+    assert said.startswith(f"The service at {stub.url} cannot be reached")
+    assert said.endswith("Trying again for a while.")
 
 
 def test_a_change_is_not_tried_again(stub, client):

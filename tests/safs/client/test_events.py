@@ -56,6 +56,14 @@ def test_a_log_is_read_to_its_end(stub, client, monkeypatch):
     assert [dict(request.query)["offset"] for request in stub.requests] == ["0", "7", "7", "12"]
 
 
+def test_a_log_outlasts_a_restart_of_its_server(stub, client, pauses):
+    stub.on(f"{PATH}/log", logged("a", 1), *[drop] * 9, logged("b", 2), *[drop] * 9, logged("", 2, complete=True))
+    assert b"".join(client.follow_log(ID)) == b"ab"
+    stub.on(f"{PATH}/log", drop)
+    with pytest.raises(Unreachable):
+        list(client.follow_log(ID))
+
+
 def test_a_log_is_read_as_far_as_it_is_there(stub, client):
     stub.on(f"{PATH}/log", logged("a", 1), logged("b", 2), logged("", 2))
     assert list(client.follow_log(ID, wait=False)) == [b"a", b"b"]

@@ -72,7 +72,7 @@ def test_without_an_etag_a_download_begins_anew_and_not_for_ever(stub, client, s
     with pytest.raises(Unreachable):
         client.fetch(ID, tmp_path / "out")
     asked = stub.asked(f"{PATH}/artifacts/model")
-    assert len(asked) == 5
+    assert len(asked) == 7
     assert {request.headers["Range"] for request in asked} == {None}
 
 
@@ -180,6 +180,13 @@ def test_two_fetches_do_not_write_into_one_folder(client, serve, tmp_path):
 def test_a_running_study_is_not_fetched(stub, client, tmp_path):
     stub.on(PATH, answer(study("RUNNING")))
     with pytest.raises(SafsError, match="--watch"):
+        client.fetch(ID, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_study_without_files_makes_no_folder(client, serve, tmp_path):
+    serve({})
+    with pytest.raises(SafsError, match="has made no files; `safs status"):
         client.fetch(ID, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 

@@ -113,3 +113,9 @@ def test_half_a_character_in_a_text_is_refused(stub, client, part, text):
     with pytest.raises(SafsError, match=rf"The {part} holds '\\ud\w+', a character that no text holds"):
         client.submit(**({"config": "model: lenet5"} | {part: text}))
     assert stub.requests == []
+
+
+def test_what_is_no_text_is_refused(stub, client):
+    with pytest.raises(SafsError, match="The config must be text, but is a bytes"):
+        client.submit(b"model: lenet5")
+    assert stub.requests == []
