@@ -48,7 +48,13 @@ def make_app(settings: ServiceSettings, database: Database, storage: Storage, *,
     service = Service(settings, database, storage, admission, feed, requests, UnderWay())
     # FastAPI's pages of documentation fetch their scripts from elsewhere.
     app = FastAPI(
-        title="SAFS", version=__version__, description=_ABOUT, lifespan=_beside(feed), docs_url=None, redoc_url=None
+        title="SAFS",
+        version=__version__,
+        description=_ABOUT,
+        lifespan=_beside(feed),
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # to wherever the request's Host says
     )
     app.state.service = service
     for part in (studies, study_files, events, health):

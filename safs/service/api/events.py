@@ -8,13 +8,14 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
 from safs.service.api.auth import Reader
 from safs.service.api.context import Service, Serving
+from safs.service.api.parameters import LaterThan, StudyId
 from safs.service.api.problems import documented
-from safs.service.api.studies import StudyId, find
+from safs.service.api.studies import find
 from safs.service.states import ENDED, State
 from safs.service.store import events, studies, tokens
 from safs.service.store.events import Event
@@ -47,7 +48,7 @@ async def follow(
     service: Serving,
     token: Reader,
     after: Annotated[int, Query(ge=0, le=2**62)] = 0,
-    last_event_id: Annotated[str, Header(pattern="^[0-9]{0,18}$")] = "",
+    last_event_id: LaterThan = "",
 ) -> StreamingResponse:
     """Follow a study: `state` and `trial` events, numbered; `progress` and `log`, which are not stored.
 

@@ -9,9 +9,10 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 from safs.service.api.auth import Reader
 from safs.service.api.context import Serving
 from safs.service.api.download import download, is_known
+from safs.service.api.parameters import StudyId, TrialId
 from safs.service.api.problems import Problem, documented
 from safs.service.api.schemas import ArtifactsAnswer, answered, iso
-from safs.service.api.studies import StudyId, find
+from safs.service.api.studies import find
 from safs.service.states import ENDED
 from safs.service.storage.files import File
 from safs.service.store.studies import Study
@@ -76,7 +77,7 @@ def log(
 )
 def trial_log(
     id: StudyId,
-    trial_id: Annotated[str, Path(pattern="^[0-9a-f]{16}$")],
+    trial_id: TrialId,
     service: Serving,
     token: Reader,
     offset: Annotated[int, Query(ge=-(2**40), le=2**40)] = 0,

@@ -13,14 +13,17 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Mount
 
+from safs.service.api.parameters import refused
 from safs.service.fields import FieldError
 from safs.service.store.database import is_unusable
 from safs.service.store.submissions import LimitError, OtherRequestError, RevokedError
 from safs.storage import FULL
-from spaces.errors import SafsError, brief
+from spaces.errors import SafsError, brief, shown
 
 _log = logging.getLogger(__name__)
+_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="safs"'}
 
 
@@ -87,13 +90,18 @@ def handle_problems(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> ProblemResponse:
-        return answer(error.status_code, str(error.detail), headers=dict(error.headers or {}))
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = allowed = _allowed(request)
+            return answer(405, f"{request.method} does nothing here; there is {allowed}.", headers=headers)
+        if error.status_code == HTTPStatus.NOT_FOUND:
+            return answer(404, f"There is nothing at {shown(request.url.path)}.", headers=headers)
+        return answer(error.status_code, str(error.detail), headers=headers)
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> ProblemResponse:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
-        return answer(422, f"{where}: {first['msg']}.", field=where)
+        name, sentence = refused(error.errors()[0])
+        return answer(422, sentence, field=name)
 
     @app.exception_handler(SafsError)
     async def _safs(request: Request, error: SafsError) -> ProblemResponse:
@@ -127,6 +135,17 @@ def handle_problems(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def _fault(request: Request, error: Exception) -> ProblemResponse:
         return answer(500, "This is a fault of the service; its log says more.")
+
+
+def _allowed(request: Request) -> str:
+    """Return the methods that an address has, over all its routes; files, which are mounted, have two."""
+    routes = [route for route in request.app.routes if not isinstance(route, Mount)]
+    there = [
+        method
+        for method in _METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
+    return ", ".join(there or ("GET", "HEAD"))
 
 
 def answer(

@@ -6,11 +6,12 @@ import json
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 
 from safs.service.api.allowance import allowance
 from safs.service.api.auth import Reader, Submitter, owner
 from safs.service.api.context import Service, Serving
+from safs.service.api.parameters import OlderThan, PartOfName, StudyId
 from safs.service.api.problems import Problem, documented
 from safs.service.api.schemas import MeAnswer, StudiesAnswer, StudyAnswer, TrialsAnswer, answered, shown
 from safs.service.api.submission import MOST_NAME, MOST_PRIORITY, accept
@@ -23,7 +24,6 @@ from safs.service.store.tokens import Token
 
 router = APIRouter(prefix="/v1", tags=["studies"])
 
-StudyId = Annotated[str, Path(pattern="^[0-9a-f]{24}$", examples=["1a2006f2c0d2f0aa71b3c9d4"])]
 _FORM = {
     "multipart/form-data": {
         "schema": {
@@ -77,9 +77,9 @@ def list_studies(
     service: Serving,
     token: Reader,
     state: Annotated[list[State] | None, Query()] = None,
-    name: Annotated[str, Query(max_length=MOST_NAME)] = "",
+    name: PartOfName = "",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    after: Annotated[str | None, Query(pattern="^[0-9a-f]{24}$")] = None,
+    after: OlderThan = None,
 ) -> Response:
     """List studies, newest first."""
     with service.database.reading() as connection:

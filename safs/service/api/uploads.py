@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ FILES = ("checkpoint", "mask")
 STALLED_S = 60.0
 """After so long without a piece an upload is given up."""
 _MOST_HEADER = 8_192
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # whoever sends a damaged form is told so
 _OVERHEAD = 1_000_000
 """Bytes that a form may have beside its parts."""
 
@@ -78,8 +80,8 @@ async def receive(request: Request, folder: Path, most_bytes: int) -> Form:
         parser.finalize()
         await asyncio.to_thread(sync_folder, folder)
         return reader.form()
-    except FormParserError as error:
-        raise Problem(400, f"The form is damaged: {error}.") from None
+    except FormParserError:
+        raise Problem(400, "The form is damaged: it does not keep to multipart/form-data.") from None
     finally:
         reader.close()
 
