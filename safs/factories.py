@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from safs.out_of_memory import out_of_memory
 from spaces.errors import SafsError, brief
 
 
@@ -55,5 +56,7 @@ def users_code(what: str) -> Iterator[None]:
             f'{what}: it called sys.exit({error.code!r}); do that under `if __name__ == "__main__":` only.'
         ) from error
     except Exception as error:
+        if out_of_memory(error):
+            raise SafsError(f"{what}: there is not enough memory for it here.") from error
         said = f": {brief(error)}" if str(error).strip() else ""
         raise SafsError(f"{what}: {type(error).__name__}{said}") from error

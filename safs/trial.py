@@ -19,6 +19,7 @@ from safs.data.feed import first
 from safs.data.splits import folds
 from safs.gradient_flow import GradientFlow
 from safs.masks import Mask
+from safs.out_of_memory import out_of_memory
 from safs.outcome import Reason, Status, TrialOutcome
 from safs.peak_memory import PeakMemory
 from safs.sites import Sites
@@ -27,14 +28,6 @@ from safs.storage import StorageError
 from safs.surgery import apply_assignment
 from safs.training import Callback, NonFiniteLossError, evaluate, train
 from spaces.errors import SafsError
-
-_OUT_OF_MEMORY = (
-    "can't allocate memory",
-    "CUDA error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
-)
-"""What errors say that PyTorch has no class for: on a CPU, and where CUDA or its libraries find no memory."""
 
 
 @dataclass(frozen=True)
@@ -112,13 +105,6 @@ def _deterministic(device: torch.device) -> contextlib.AbstractContextManager[No
     if device.type != "cuda":
         return contextlib.nullcontext()
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
-
-
-def out_of_memory(error: Exception) -> bool:
-    """Return whether there was no memory left; PyTorch has no class of errors for that on a CPU."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(said in str(error) for said in _OUT_OF_MEMORY)
 
 
 def failed(reason: Reason) -> TrialOutcome:

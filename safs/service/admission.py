@@ -20,6 +20,7 @@ from pathlib import Path
 
 import psutil
 
+from safs.out_of_memory import out_of_memory
 from safs.service.environment import without_secrets
 from safs.service.fields import FieldError, field_of
 from safs.service.settings import Limits
@@ -124,10 +125,10 @@ def _run(folder: Path, answer: Connection, memory: int, runs_here: bool) -> None
         answer.send_bytes(_OK + check(config).to_yaml().encode())
     except SafsError as error:
         answer.send_bytes(_refusal(field_of(error), str(error)))
-    except MemoryError:
-        answer.send_bytes(_refusal("config", f"The check of this study needed more than {memory / 2**30:.1f} GiB."))
     except Exception as error:  # noqa: BLE001 - a hostile file may raise anything, and is refused
         sentence = f"This study cannot be read: {type(error).__name__}: {brief(error)}"
+        if out_of_memory(error):
+            sentence = f"The check of this study needed more than {memory / 2**30:.1f} GiB."
         answer.send_bytes(_refusal("config", sentence))
 
 

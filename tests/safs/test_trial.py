@@ -182,6 +182,7 @@ class Raises(Callback):
         (RuntimeError("shapes do not fit"), Reason.ERROR),
         (torch.OutOfMemoryError("CUDA out of memory"), Reason.OOM),
         (MemoryError(), Reason.OOM),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes"), Reason.OOM),
         (RuntimeError("CUDA error: out of memory"), Reason.OOM),
         (RuntimeError("cuBLAS: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), Reason.OOM),
         (ZeroDivisionError(), Reason.ERROR),

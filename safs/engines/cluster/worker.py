@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from safs.engines.cluster.progress import Progress
+from safs.out_of_memory import out_of_memory
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -101,7 +102,7 @@ class TrialWorker:
             return outcome, trained, progress.epochs
         except Exception as error:
             from safs.outcome import Reason
-            from safs.trial import failed, out_of_memory
+            from safs.trial import failed
 
             if not out_of_memory(error):
                 raise

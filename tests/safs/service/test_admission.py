@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -61,6 +62,14 @@ def test_what_is_wrong_with_a_study_for_a_gpu_elsewhere_is_found(folder):
     with pytest.raises(FieldError, match="lenet5 must return one logit for each of the 10 classes") as refused:
         checked(folder, runs_here=False)
     assert refused.value.field == "model"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process takes what it wants")
+def test_what_does_not_fit_into_the_memory_of_a_check_is_told_so(folder):
+    model = {"name": "torchvision/resnet18", "kwargs": {"num_classes": 10**8}}
+    (folder / "config.yaml").write_text(yaml.safe_dump(TINY | {"model": TINY["model"] | model}))
+    with pytest.raises(FieldError, match="'torchvision/resnet18' could not be built: there is not enough memory"):
+        checked(folder, runs_here=False)
 
 
 def test_when_it_is_killed_the_next_knows_no_more_than_it_did(folder, monkeypatch):
