@@ -105,7 +105,8 @@ def _cell(value: str | Text | None, wrap: bool = False) -> Text:
 
 
 def _done(progress: Progress | None) -> Text:
-    return Text("" if progress is None or progress.done is None else f"{100 * progress.done:.0f} %")
+    """Return whole percent as the page does, never 100 before the end."""
+    return Text("" if progress is None or progress.done is None else f"{int(100 * progress.done)} %")
 
 
 def _local(time: str | None) -> str:

@@ -42,6 +42,8 @@ def create(
             typer.echo(secret)  # before it becomes good: what is shown only once must not be lost
         except OSError as error:
             raise SafsError(f"The token cannot be printed ({error.strerror}); none was made.") from error
+        if len(tokens.every(connection)) == 1:  # said, as it may be the wrong home
+            typer.echo(f"It is the first token of {database.engine.url}.", err=True)
 
 
 @app.command("revoke")

@@ -34,7 +34,7 @@ def worker(
     chosen = ServiceSettings.read(settings)
     if concurrency is not None:
         chosen = chosen.model_copy(update={"concurrency": concurrency})
-    folder = places.home(home)
+    folder = places.home_in_use(home) if chosen.database is None else places.home(home)
     with places.opened_database(chosen, folder) as database:
         storage = places.open_storage(chosen, folder)
         with database.reading() as connection:
