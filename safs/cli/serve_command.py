@@ -29,35 +29,37 @@ def serve(
     no_worker: Annotated[bool, typer.Option("--no-worker", help="Only serve; studies run on `safs worker`s.")] = False,
 ) -> None:
     """Take studies over HTTP, run them, and show them in a browser."""
-    from safs.client.token import StoredToken, store_token
     from safs.data.roots import settle_data_root
-    from safs.interrupts import raising
-    from safs.service.first_token import first_token
-    from safs.service.home import home as home_folder
-    from safs.service.home import opened_database
-    from safs.service.serving import prepared_storage
-    from safs.service.serving import serve as run
     from safs.service.settings import ServiceSettings
 
     settle_data_root()
     read = ServiceSettings.read(settings)
-    folder = home_folder(home)
-    stored: list[StoredToken] = []
-    with _listen(host, port) as listening, opened_database(read, folder) as database:
-        port = listening.getsockname()[1]
-        storage = prepared_storage(read, folder, database)
-        token = first_token(database, host, lambda new: stored.append(store_token(new, port)))
-        for file, earlier in stored:
-            if earlier is not None:
-                typer.echo(f"{file} held the token of another service; it is now in {earlier}.", err=True)
-            typer.echo(f"A token, shown only now and stored in {file}: {token}")
-        fragment = "" if token is None else f"#token={token}"
-        typer.echo(f"The page: http://{_bracketed(host)}:{port}/{fragment}")
-        worker = ["worker", "--tied", "--home", str(folder)] + (
-            ["--settings", str(settings)] if settings is not None else []
-        )
-        with raising():
-            run(read, database, storage, listening, None if no_worker else worker)
+    with _listen(host, port) as listening:
+        # Loaded only now, as it takes seconds: who asks meanwhile waits for an answer, and is not refused.
+        from safs.client.token import StoredToken, store_token
+        from safs.interrupts import raising
+        from safs.service.first_token import first_token
+        from safs.service.home import home as home_folder
+        from safs.service.home import opened_database
+        from safs.service.serving import prepared_storage
+        from safs.service.serving import serve as run
+
+        folder, port = home_folder(home), listening.getsockname()[1]
+        stored: list[StoredToken] = []
+        with opened_database(read, folder) as database:
+            storage = prepared_storage(read, folder, database)
+            token = first_token(database, host, lambda new: stored.append(store_token(new, port)))
+            for file, earlier in stored:
+                if earlier is not None:
+                    typer.echo(f"{file} held the token of another service; it is now in {earlier}.", err=True)
+                typer.echo(f"A token, shown only now and stored in {file}: {token}")
+            fragment = "" if token is None else f"#token={token}"
+            typer.echo(f"The page: http://{_bracketed(host)}:{port}/{fragment}")
+            worker = ["worker", "--tied", "--home", str(folder)]
+            if settings is not None:
+                worker += ["--settings", str(settings)]
+            with raising():
+                run(read, database, storage, listening, None if no_worker else worker)
 
 
 def _listen(host: str, port: int) -> socket.socket:

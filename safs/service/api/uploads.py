@@ -27,9 +27,9 @@ FILES = ("checkpoint", "mask")
 STALLED_S = 60.0
 """After so long without a piece an upload is given up."""
 _MOST_HEADER = 8_192
-logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # whoever sends a damaged form is told so
 _OVERHEAD = 1_000_000
 """Bytes that a form may have beside its parts."""
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # whoever sends a damaged form is told so
 
 
 @dataclass(frozen=True)

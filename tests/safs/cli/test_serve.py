@@ -3,12 +3,15 @@
 import os
 import re
 import socket
+import subprocess
+import sys
 
 import pytest
 
 from safs.client.token import default_token_file
 from safs.service.store import tokens
 from safs.service.store.database import Database
+from tests.safs.conftest import ROOT
 
 
 @pytest.fixture
@@ -35,7 +38,7 @@ def test_the_first_token_waits_for_a_free_port(serve, tmp_path):
         code, out, err = serve("home", port)
     assert (code, out) == (2, "")
     assert "--port" in err
-    assert token_names(tmp_path / "home") == []
+    assert not (tmp_path / "home").exists()
     assert not default_token_file().exists()
     code, out, _ = serve("home", port)
     assert code == 0
@@ -89,3 +92,16 @@ def test_without_a_token_nobody_elsewhere_is_let_in(serve, call_safs, tmp_path):
 @pytest.mark.parametrize("host", ["a..b", "x" * 100, "\udcff"])
 def test_what_is_no_name_of_a_machine_is_nothing_to_listen_at(host, tmp_path, refused):
     assert "--host must be an address" in refused("serve", "--host", host, "--home", tmp_path)
+
+
+def test_it_listens_before_it_loads_what_takes_seconds(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        command = [sys.executable, "-X", "importtime", "-m", "safs", "serve", "--port", str(taken.getsockname()[1])]
+        done = subprocess.run(
+            [*command, "--home", tmp_path / "home"],
+            env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert "Address already in use" in done.stderr
+    loaded = set(re.findall(r"\| +(\w+)$", done.stderr, re.MULTILINE))
+    assert "pydantic" in loaded
+    assert not loaded & {"torch", "fastapi", "sqlalchemy"}
