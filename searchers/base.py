@@ -2,8 +2,9 @@
 
 Ids count the asks from 0. Several suggestions may be pending; an outcome that is told early is held back until every
 earlier one is known, so the algorithm sees outcomes in ask order. What `ask` returns is thus a function of the seed
-and of how many outcomes had been applied at each ask. A study that runs in batches, or that tells the oldest pending
-outcome before each further ask, gets the same search whichever trial ends first.
+and of how many outcomes had been applied at each ask. A study gets the same search whichever trial ends first if it
+runs in batches, or if before each further ask it tells the oldest pending outcome and no other: one that was told
+early is applied together with the oldest, so that the next ask sees it, too.
 
 The whole record is the list of suggestions and the outcomes by id; what is pending or held back follows from it.
 """

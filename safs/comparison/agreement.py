@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from safs.comparison.significance import LEVEL, Significance, compare_finals
+from safs.comparison.significance import Significance, compare_finals
 
 _SETTINGS = ("iterations", "epochs", "fitness", "start", "pending")
 
@@ -25,8 +25,8 @@ def agreement(result: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, 
         named = {"with": other["landscape"]["name"], "shared": [key[0] for key in shared]}
         return {**named, "verdict": "not comparable"}
     here, there = (compare_finals({key[0]: finals[key] for key in shared}) for finals in (ours, theirs))
-    certain = [pair for pair, p in there.pairs.items() if p < LEVEL]
-    both = [pair for pair in certain if here.pairs[pair] < LEVEL]
+    certain = [pair for pair in there.pairs if there.significant(pair)]
+    both = [pair for pair in certain if here.significant(pair)]
     reversed_pairs = [pair for pair in both if here.better[pair] != there.better[pair]]
     return {
         "with": other["landscape"]["name"],

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from safs.comparison.agreement import agreement
-from safs.comparison.contest import capped, hold_contest
+from safs.comparison.contest import capped, given, hold_contest
 from safs.comparison.page import write_page
 from safs.comparison.result import Landscape, evaluate_contest
 from safs.comparison.table import Table
@@ -26,6 +26,7 @@ from safs.session import announce, open_session
 from safs.spec import TrialSpec
 from safs.storage import storing
 from safs.strands import NoTrials
+from safs.trial import Problem
 from safs.versions import versions
 from spaces.assignment import Assignment, AssignmentSpace
 from spaces.errors import SafsError
@@ -47,15 +48,20 @@ def compare_live(
         reference: another comparison, to say whether the two agree.
 
     Raises:
-        SafsError: as `open_session` says.
+        SafsError: if there is nothing to search, or as `open_session` says.
     """
-    with open_session(config, folder, observer, resume=resume, purpose="comparison") as session:
+
+    def check(problem: Problem) -> None:
+        capped(config, AssignmentSpace(problem.sites.names, config.stage1.operators))
+
+    with open_session(config, folder, observer, resume=resume, purpose="comparison", check=check) as session:
         problem = session.prepared.problem
         space = AssignmentSpace(problem.sites.names, config.stage1.operators)
         announce(config, session.prepared, observer)
         held = capped(config, space)
-        runs = len(config.compare.searchers) * config.compare.seeds
-        observer.expect(runs * held.stage1.iterations, lambda spec: 1.0)  # all trials have the same length
+        asked = len(given(config, space)) + len(config.compare.searchers) * held.stage1.iterations
+        most = config.compare.seeds * min(asked, space.size)
+        observer.expect(most, lambda spec: 1.0)  # all trials have the same length
 
         def evaluator(label: str, seed: int) -> TrialEvaluator:
             return TrialEvaluator(session.runner, label, partial(_with_seed, config, seed))
@@ -88,7 +94,8 @@ def compare_on_table(
         folder, observer, resume, reference: as in `compare_live`.
 
     Raises:
-        SafsError: if a setting is wrong, or would change the costs in the table; as `open_run_directory` says.
+        SafsError: if a setting is wrong, or would change the costs in the table; if there is nothing to search; as
+            `open_run_directory` says.
     """
     config = table_config(table, settings)
     held = capped(config, table.space)

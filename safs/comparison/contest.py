@@ -13,6 +13,7 @@ from safs.config.schema import Config
 from safs.journal import Journal
 from safs.observer import Observer
 from safs.outcome import Reason, Status, TrialOutcome
+from safs.report.text import plural
 from safs.search import Evaluation, Evaluator, search, starting_points
 from safs.strands import Strand, Trials, run_strands
 from searchers.base import Searcher
@@ -33,9 +34,25 @@ Contest = Mapping[str, Sequence[Run]]
 """The runs of every searcher by its label, seed by seed."""
 
 
+def given(config: Config, space: AssignmentSpace) -> list[Assignment]:
+    """Return what every searcher is given, and is not charged for."""
+    return space.uniform() if config.stage1.start == "uniform" else []
+
+
 def capped(config: Config, space: AssignmentSpace) -> Config:
-    """Return a config whose budget is no larger than a space: no search asks for more."""
-    budget = min(config.stage1.iterations, space.size)
+    """Return a config whose budget is no larger than what a space leaves to search: no search is charged more.
+
+    Raises:
+        SafsError: if every assignment is given.
+    """
+    left = space.size - len(given(config, space))
+    if not left:
+        operators, sites = plural(len(space.operators), "operator"), plural(len(space.sites), "site")
+        raise SafsError(
+            f"With {operators} at {sites}, stage1.start=uniform gives every assignment to all, and nothing is left to "
+            "search; set stage1.start=random, or search several operators at several sites."
+        )
+    budget = min(config.stage1.iterations, left)
     return config.model_copy(update={"stage1": config.stage1.model_copy(update={"iterations": budget})})
 
 
@@ -64,9 +81,9 @@ def hold_contest(
         SafsError: if the journal's record of a run is damaged.
     """
     recorded = _recorded(journal)
-    known = space.uniform() if config.stage1.start == "uniform" else []
+    known = given(config, space)
     seeds = range(config.seed, config.seed + config.compare.seeds)
-    total = len(seeds) * config.stage1.iterations
+    total = len(seeds) * (len(known) + config.stage1.iterations)
     keys: dict[tuple[str, int], str] = {}
     missing: dict[str, Strand[Run]] = {}
     begun: set[str] = set()
@@ -85,7 +102,7 @@ def hold_contest(
         for seed in seeds:
             searcher = _searcher(contestant, config, space, seed)
             key = keys[contestant.label, seed] = _key(searcher, config, seed)
-            if key not in recorded and key not in missing:
+            if key not in recorded:
                 missing[key] = run(contestant.label, seed, key, searcher)
     runs = dict(zip(missing, run_strands(missing.values(), trials), strict=True))
     for (_, seed), key in keys.items():
@@ -137,11 +154,10 @@ def _read(
         if type(record["seed"]) is not int or record["seed"] != seed:
             raise ValueError(f"`seed` is not {seed}")
         steps = tuple(_read_step(values, space, known) for values in record["steps"])
-        asked = {step.assignment for step in steps}
-        if len(asked) < len(steps):
+        if len({step.assignment for step in steps}) < len(steps):
             raise ValueError("an assignment stands there twice")
         spent = sum(not step.free for step in steps)
-        if spent > config.stage1.iterations or (spent < config.stage1.iterations and len(asked) < space.size):
+        if spent != config.stage1.iterations:
             raise ValueError(f"it has {spent} steps that cost something, not {config.stage1.iterations}")
     except (KeyError, TypeError, ValueError, SafsError) as error:
         raise _damaged(journal, f"{shown(str(record.get('label')))} with seed {seed}", _said(error)) from error

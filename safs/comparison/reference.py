@@ -7,12 +7,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from spaces.errors import SafsError, brief
 
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must be printable characters on one line")
+    return text
+
+
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
-_Count = Annotated[int, Field(ge=1)]
+_Count = Annotated[int, Field(ge=1, le=10**9)]
+_Line = Annotated[str, Field(max_length=1000), AfterValidator(_printable)]
 
 
 class _Part(BaseModel):
@@ -20,15 +28,15 @@ class _Part(BaseModel):
 
 
 class _Landscape(_Part):
-    name: str
+    name: _Line
 
 
 class _Setting(_Part):
     seeds: Annotated[list[int], Field(min_length=1)]
     iterations: _Count
     epochs: _Count
-    fitness: str
-    start: str
+    fitness: Literal["train_loss", "validation_loss"]
+    start: Literal["uniform", "random"]
     pending: _Count
 
 
@@ -37,8 +45,8 @@ class _Run(_Part):
 
 
 class _Searcher(_Part):
-    label: str
-    searcher: str
+    label: _Line
+    searcher: _Line
     options: dict[str, Any]
     runs: list[_Run]
 

@@ -29,6 +29,7 @@ def _context(result: Result, config: str, pictures: Sequence[Picture]) -> dict[s
     agreement = result.get("agreement")
     return {
         "landscape": landscape,
+        "best": None if landscape["best"] is None else text.decimals(landscape["best"]),
         "assignments": f"{landscape['size']:,}" if landscape["size"] < 1e9 else f"{landscape['size']:.1e}",
         "setting": result["setting"],
         "budget": text.setting(result),
@@ -128,20 +129,17 @@ def friedman(p: float | None) -> str:
     shown = "< 0.001" if p < 0.001 else f"= {p_value(p)}"
     if p < LEVEL:
         return f"Friedman's test: the searchers are not all alike (p {shown})."
-    return f"Friedman's test: the searchers may all be alike (p {shown}); do not read much into single pairs."
-
-
-def _p_values(result: Result) -> dict[frozenset[str], float]:
-    return {frozenset(pair["searchers"]): pair["p"] for pair in result["significance"]["pairs"]}
+    return f"Friedman's test: the searchers may all be alike (p {shown}), so that no pair is called significant."
 
 
 def _matrix(result: Result) -> list[dict[str, Any]]:
     """Return the lines of the table of p-values: one cell per searcher, the best mean rank first."""
-    labels, p_values = [each["label"] for each in text.ranked(result)], _p_values(result)
+    labels = [each["label"] for each in text.ranked(result)]
+    pairs = {frozenset(pair["searchers"]): pair for pair in result["significance"]["pairs"]}
     lines = []
     for label in labels:
-        values = [p_values.get(frozenset((label, other))) for other in labels]
-        cells = [{"p": NONE if p is None else p_value(p), "significant": p is not None and p < LEVEL} for p in values]
+        found = [pairs.get(frozenset((label, other)), {"p": None, "significant": False}) for other in labels]
+        cells = [each | {"p": NONE if each["p"] is None else p_value(each["p"])} for each in found]
         lines.append({"label": label, "cells": cells})
     return lines
 

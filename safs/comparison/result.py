@@ -108,9 +108,8 @@ def _known(landscape: Landscape, runs: Sequence[Sequence[Run]]) -> list[Sequence
 
 
 def _best(costs: Sequence[float], share: float) -> float:
-    """Return the greatest cost among the best share of some; minus infinity if that one failed."""
-    cost = sorted(costs)[_count(costs, share) - 1]
-    return cost if np.isfinite(cost) else -np.inf
+    """Return the greatest finite cost among the best share of some; minus infinity if all of these failed."""
+    return max(filter(np.isfinite, sorted(costs)[: _count(costs, share)]), default=-np.inf)
 
 
 def _count(costs: Sequence[float], share: float) -> int:

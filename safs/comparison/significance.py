@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEVEL = 0.05
-"""Below which corrected p-value two searchers are said to differ."""
+"""Below which p-value searchers are said to differ."""
 TESTS = (
-    "Friedman's test of all; for pairs Wilcoxon's signed-rank test, seeds without a difference ranked and counted half "
-    "for each side, p-values corrected by Holm's method; Nemenyi's critical difference at 5 %"
+    "Friedman's test of all, without which no pair is significant; for pairs Wilcoxon's signed-rank test, seeds "
+    "without a difference ranked and counted half for each side, p-values corrected by Holm's method; Nemenyi's "
+    "critical difference at 5 %"
 )
 
 
@@ -36,12 +37,24 @@ class Significance:
     ranks: Mapping[str, float]
     critical_difference: float | None
 
+    def significant(self, pair: tuple[str, str]) -> bool:
+        """Return whether two searchers differ; none do where Friedman's test says that all may be alike."""
+        return self.pairs[pair] < LEVEL and (self.friedman is None or self.friedman < LEVEL)
+
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values, with the names of the tests."""
         return {
             "tests": TESTS,
             "friedman": self.friedman,
-            "pairs": [{"searchers": list(pair), "p": p, "better": self.better[pair]} for pair, p in self.pairs.items()],
+            "pairs": [
+                {
+                    "searchers": list(pair),
+                    "p": p,
+                    "significant": self.significant(pair),
+                    "better": self.better[pair],
+                }
+                for pair, p in self.pairs.items()
+            ],
             "ranks": dict(self.ranks),
             "critical_difference": self.critical_difference,
         }
@@ -75,8 +88,9 @@ def compare_finals(final: Mapping[str, Sequence[float]]) -> Significance:
 
 
 def _differences(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return a − b seed by seed, as large as a number may be where only one of them failed."""
-    differences = np.subtract(a, b, out=np.zeros_like(a), where=a != b)  # infinity less infinity is none
+    """Return a − b seed by seed, as large as a number may be where it is larger or only one of them failed."""
+    with np.errstate(over="ignore"):
+        differences = np.subtract(a, b, out=np.zeros_like(a), where=a != b)  # infinity less infinity is none
     return np.clip(differences, -np.finfo(np.float64).max, np.finfo(np.float64).max)
 
 

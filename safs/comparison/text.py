@@ -17,6 +17,7 @@ FEW_SEEDS = 10
 _WIDE = 20
 """Up to so many characters of a label stand on one line."""
 _LARGE = 1e5
+_MINUS = "−"
 
 
 def summary_table(result: Mapping[str, Any]) -> Table:
@@ -75,7 +76,7 @@ def known(result: Mapping[str, Any], each: Mapping[str, Any]) -> str:
 def too_few_seeds(result: Mapping[str, Any]) -> str:
     """Return a warning if no difference could have been significant on so few seeds, however large, else nothing."""
     seeds, pairs = len(result["setting"]["seeds"]), result["significance"]["pairs"]
-    if not pairs or 2.0 ** (1 - seeds) * len(pairs) < LEVEL or any(pair["p"] < LEVEL for pair in pairs):
+    if not pairs or 2.0 ** (1 - seeds) * len(pairs) < LEVEL or any(pair["significant"] for pair in pairs):
         return ""
     least = next(n for n in itertools.count(seeds) if 2.0 ** (1 - n) * len(pairs) < LEVEL)
     return (
@@ -105,7 +106,7 @@ def mode(result: Mapping[str, Any]) -> str:
     """Return how many suggestions were pending, what every searcher was given to start from, and what seeds vary."""
     values = result["setting"]
     if values["start"] == "uniform":
-        start = f"the {values['given']} single operators everywhere, which cost nothing"
+        start = f"the {plural(values['given'], 'single operator')} everywhere, free of charge"
     else:
         start = "one random assignment, the same for all with a seed; it is the first of the evaluations"
     told = f"Mode: {values['mode']}. Start: {start}."
@@ -141,18 +142,13 @@ def conclusion(result: Mapping[str, Any]) -> str:
 
 
 def certainly_worse(result: Mapping[str, Any]) -> tuple[list[str], list[str], list[str]]:
-    """Return who is significantly worse than the searcher of best mean rank, who is not told apart, who is better.
-
-    Where Friedman's test says that all may be alike, nobody is told apart.
-    """
+    """Return who is significantly worse than the searcher of best mean rank, who is not told apart, who is better."""
     best, *others = [each["label"] for each in ranked(result)]
     pairs = {frozenset(pair["searchers"]): pair for pair in result["significance"]["pairs"]}
-    friedman = result["significance"]["friedman"]
     found: tuple[list[str], list[str], list[str]] = ([], [], [])
     for label in others:
         pair = pairs[frozenset((best, label))]
-        certain = pair["p"] < LEVEL and (friedman is None or friedman < LEVEL)
-        found[1 if not certain else 0 if pair["better"] == best else 2].append(label)
+        found[1 if not pair["significant"] else 0 if pair["better"] == best else 2].append(label)
     return found
 
 
@@ -162,7 +158,7 @@ def agreement(values: Mapping[str, Any]) -> str:
         shared = f"they share {values['shared'][0]} alone" if values["shared"] else "they share no searcher"
         return f"Cannot be held against {values['with']}: {shared} (of the same label and options), and it takes two."
     here, there = (plural(seeds, "seed") for seeds in values["seeds"])
-    tau = NONE if values["tau"] is None else f"{values['tau']:.2f}".replace("-", "−")
+    tau = NONE if values["tau"] is None else f"{values['tau']:.2f}".replace("-", _MINUS)
     other = f"{values['with']} ({there}; {here} here)"
     if values["verdict"] == "agrees":
         told = f"Agrees with {other}: {plural(values['both'], 'pair')} significant in both, each the same way."
@@ -186,7 +182,12 @@ def cost(final: Mapping[str, Any]) -> str:
     """Return for example "1.2340 ± 0.0210", without ± for a single seed."""
     if final["mean"] is None:
         return "all failed"
-    return f"{_short(final['mean'])} ± {_short(final['std'])}" if final["n"] > 1 else _short(final["mean"])
+    return f"{decimals(final['mean'])} ± {decimals(final['std'])}" if final["n"] > 1 else decimals(final["mean"])
+
+
+def decimals(value: float) -> str:
+    """Return four decimals, or three digits of what diverged."""
+    return (f"{value:.4f}" if abs(value) < _LARGE else f"{value:.2e}").replace("-", _MINUS)
 
 
 def reach(values: Mapping[str, Any]) -> str:
@@ -198,11 +199,6 @@ def reach(values: Mapping[str, Any]) -> str:
 def failures(counts: Mapping[str, int]) -> str:
     """Return for example "3 NAN", or a dash."""
     return ", ".join(f"{number} {reason}" for reason, number in counts.items()) or NONE
-
-
-def _short(value: float) -> str:
-    """Return four decimals, or three digits of what diverged."""
-    return f"{value:.4f}" if abs(value) < _LARGE else f"{value:.2e}"
 
 
 def _labels(result: Mapping[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
@@ -51,7 +52,8 @@ class ContestantConfig(Section):
         try:
             all_options(self.searcher, self.options)
         except SafsError as error:
-            raise ConfigError(str(error), "compare.searchers") from error
+            said = f"Contestant {self.label!r} of compare.searchers: {error}"
+            raise ConfigError(said, "compare.searchers") from error
         return self
 
 
@@ -75,4 +77,19 @@ class CompareConfig(Section):
         labels = [contestant.label for contestant in searchers]
         if not labels or len(set(labels)) != len(labels):
             raise ValueError("needs at least one searcher, and each label only once")
+        return searchers
+
+    @field_validator("searchers")
+    @classmethod
+    def _different_searchers(cls, searchers: tuple[ContestantConfig, ...]) -> tuple[ContestantConfig, ...]:
+        labels: dict[str, str] = {}
+        for each in searchers:
+            key = json.dumps([each.searcher, all_options(each.searcher, each.options)])
+            if key in labels:
+                raise ConfigError(
+                    f"The contestants {labels[key]!r} and {each.label!r} of compare.searchers are the same searcher "
+                    "with the same options, defaults included, and cannot differ; leave one out.",
+                    "compare.searchers",
+                )
+            labels[key] = each.label
         return searchers

@@ -5,9 +5,13 @@ import json
 
 import pytest
 
-from safs.comparison.compare import compare_on_table
+from safs.comparison.compare import compare_on_table, table_config
+from safs.comparison.table import Table
 from safs.config.compare import CompareConfig
+from safs.config.schema import Config
+from safs.config.section import ConfigError
 from safs.observer import Silent
+from spaces.assignment import AssignmentSpace
 from spaces.errors import SafsError
 
 SETTINGS = ("compare.searchers=[rs]", "compare.seeds=1", "stage1.iterations=3", "stage1.start=random")
@@ -88,23 +92,52 @@ def test_a_given_start_is_free(damaged):
     assert "marked free" in damaged(step(0, free=False), settings)
 
 
-def test_a_budget_is_no_larger_than_the_space(table, tmp_path, records):
-    folder, settings = tmp_path / "run", (*SETTINGS[:2], "stage1.iterations=100000000", "stage1.start=random")
+@pytest.mark.parametrize(("start", "left"), [("random", 81), ("uniform", 78)])
+def test_a_budget_is_no_larger_than_what_there_is_to_search(start, left, table, tmp_path, records):
+    """The single operators are given: nobody can be charged for them."""
+    folder, settings = tmp_path / "run", (*SETTINGS[:2], "stage1.iterations=100000000", f"stage1.start={start}")
     for resume in (False, True):
         result = compare_on_table(table, "tiny", settings, folder, Silent(), resume=resume)
         (searcher,) = result["searchers"]
-        assert result["setting"]["iterations"] == len(searcher["runs"][0]["incumbent"]) == 81
+        assert result["setting"]["iterations"] == len(searcher["runs"][0]["incumbent"]) == left
+        assert searcher["evaluations"] == left
         assert searcher["final"]["mean"] == min(table.costs)
     assert "iterations: 100000000" in (folder / "config.yaml").read_text()
     assert [record["kind"] for record in records(folder)] == ["inputs", "run"]
 
 
-def test_one_searcher_under_two_labels_runs_once(table, tmp_path, records):
-    twice = "compare.searchers=[rs, {searcher: rs, label: again}]"
-    result = compare_on_table(table, "tiny", (twice, *SETTINGS[1:]), tmp_path / "run", Silent(), resume=False)
-    one, two = result["searchers"]
-    assert one["runs"] == two["runs"]
-    assert [record["kind"] for record in records(tmp_path / "run")] == ["inputs", "run"]
+def test_a_run_of_the_whole_space_that_lacks_a_step_is_refused(damaged):
+    settings = (*SETTINGS[:2], "stage1.iterations=100", "stage1.start=uniform")
+    assert "77 steps that cost something, not 78" in damaged(lambda run: run["steps"].pop(), settings)
+
+
+@pytest.mark.parametrize(("sites", "operators"), [(["a"], ["relu", "srs"]), (["a", "b"], ["relu"])])
+def test_where_everything_is_given_there_is_nothing_to_search(sites, operators, tiny_values, tmp_path):
+    config = Config.from_mapping(tiny_values(stage1={"operators": operators}))
+    costs = (1.0,) * len(operators)
+    small = Table(AssignmentSpace(sites, operators), costs, config.model_dump(mode="json", by_alias=True), {})
+    folder = tmp_path / "run"
+    with pytest.raises(SafsError, match=r"nothing is left to search; set stage1.start=random, or search several"):
+        compare_on_table(small, "small", ["stage1.start=uniform"], folder, Silent(), resume=False)
+    assert not folder.exists()
+    result = compare_on_table(small, "small", ["stage1.start=random"], folder, Silent(), resume=False)
+    assert result["setting"]["iterations"] == len(operators)
+
+
+@pytest.mark.parametrize(
+    ("one", "two"), [("rs", "{searcher: rs}"), ("lahc", "{searcher: lahc, options: {history: 3}}")]
+)
+def test_one_searcher_under_two_labels_is_refused(one, two, table):
+    given = f"compare.searchers=[{{searcher: {one}, label: mine}}, sa, {two[:-1]}, label: again}}]"
+    with pytest.raises(ConfigError, match=r"The contestants 'mine' and 'again' .* are the same searcher") as refused:
+        table_config(table, [given])
+    assert refused.value.key == "compare.searchers"
+
+
+def test_a_wrong_option_is_said_of_its_contestant():
+    wrong = [{"searcher": "sa", "options": {"cooling": 2}, "label": "fast"}, {"searcher": "sa"}]
+    with pytest.raises(ConfigError, match=r"^Contestant 'fast' of compare.searchers: 'cooling' must be a number"):
+        CompareConfig.from_mapping({"searchers": wrong})
 
 
 @pytest.mark.parametrize("label", ["a\nb", "a\n\n\nb", "\x1b[31m", " ", "x" * 61, "\ud800"])

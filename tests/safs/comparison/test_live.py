@@ -9,6 +9,7 @@ import pytest
 from safs.comparison.compare import compare_live
 from safs.config.schema import Config
 from safs.observer import Silent
+from spaces.errors import SafsError
 
 
 def test_training_comes_to_what_the_table_says(live, replay, comparison):
@@ -76,6 +77,38 @@ def test_an_interrupted_comparison_says_how_to_go_on(paper_yaml, tmp_path, start
     result = comparison(folder)
     assert [each["label"] for each in result["searchers"]] == ["sa"]
     assert result["setting"]["seeds"] == [0, 1]
+
+
+def test_what_is_announced_is_the_most_that_there_is_to_train(tiny_values, tmp_path):
+    """Two operators at four sites: 14 assignments are searched, and 2 are given; each is trained once."""
+    expected, phases, trained = [], [], []
+
+    class Listener(Silent):
+        def expect(self, work, share):
+            expected.append(work)
+
+        def phase(self, name, trials):
+            phases.append((name, trials))
+
+        def trial(self, phase, spec, outcome, cached):
+            if phase in ("exhaustive", "rs"):
+                trained.append((phase, cached))
+
+    values = tiny_values(
+        stage1={"start": "uniform", "iterations": 50, "operators": ["relu", "srs"]},
+        compare={"searchers": ["exhaustive", "rs"], "seeds": 1},
+    )
+    compare_live(Config.from_mapping(values), tmp_path / "run", Listener(), resume=False)
+    assert expected == [16]
+    assert [each for each in phases if each[0] in ("exhaustive", "rs")] == [("exhaustive", 16), ("rs", 16)]
+    assert sum(not cached for _, cached in trained) == 16
+
+
+def test_where_everything_is_given_nothing_is_begun(tiny_values, tmp_path):
+    values = tiny_values(stage1={"start": "uniform", "operators": ["relu"]})
+    with pytest.raises(SafsError, match=r"With 1 operator at 4 sites, .* nothing is left to search; set stage1.start="):
+        compare_live(Config.from_mapping(values), tmp_path / "run", Silent(), resume=False)
+    assert not (tmp_path / "run").exists()
 
 
 def test_people_are_told_what_is_wrong_with_the_network(tiny_values, tmp_path):

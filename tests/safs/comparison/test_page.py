@@ -121,7 +121,10 @@ def test_the_page_is_accessible_and_asks_the_network_for_nothing(compared):
 
 
 def test_hostile_labels_are_harmless(compared):
-    named = ",".join(f"{{searcher: lahc, label: {json.dumps(label)}}}" for label in HOSTILE)
+    named = ",".join(
+        f"{{searcher: lahc, options: {{history: {n}}}, label: {json.dumps(label)}}}"
+        for n, label in enumerate(HOSTILE, 1)
+    )
     folder, _ = compared(f"{named},rs")
     source, page = read(folder)
     assert not page.all("script")
@@ -171,7 +174,7 @@ def test_all_failed_is_said(compared, undrawn):
 
 def test_what_was_given_and_what_was_pending_is_said(compared, undrawn):
     text = read(compared("lahc,rs", "stage1.start=uniform", "stage1.pending=3")[0])[1].text
-    assert "the 3 single operators everywhere, which cost nothing" in text
+    assert "the 3 single operators everywhere, free of charge" in text
     assert "Mode: 3 suggestions pending" in text
 
 
@@ -212,6 +215,7 @@ def test_the_headline_is_sure_only_if_all_others_are_worse(compared, undrawn):
     for p, sure in ((0.01, True), (0.2, False)):
         for pair in result["significance"]["pairs"]:
             pair["p"] = 0.001 if "ga" in pair["searchers"] else p
+            pair["significant"] = pair["p"] < 0.05
         page = Page(write_page(folder, result).read_text(encoding="utf-8"))
         assert [each["class"] for each in page.all("p") if "winner" in each.get("class", "")] == [
             f"winner {'sure' if sure else 'unsure'}"
@@ -237,16 +241,34 @@ def test_means_over_fewer_seeds_are_named(counts, told):
 
 
 @pytest.mark.parametrize(
-    ("seeds", "p_values", "warned"),
-    [(5, [0.06], True), (6, [0.06], False), (6, [0.1, 0.1, 0.1], True), (5, [0.04], False), (3, [], False)],
+    ("seeds", "significant", "warned"),
+    [(5, [False], True), (6, [False], False), (6, [False] * 3, True), (5, [True], False), (3, [], False)],
 )
-def test_too_few_seeds_are_warned_of(seeds, p_values, warned):
-    result = {"setting": {"seeds": list(range(seeds))}, "significance": {"pairs": [{"p": p} for p in p_values]}}
+def test_too_few_seeds_are_warned_of(seeds, significant, warned):
+    pairs = [{"p": 0.04, "significant": each} for each in significant]
+    result = {"setting": {"seeds": list(range(seeds))}, "significance": {"pairs": pairs}}
     assert bool(too_few_seeds(result)) == warned
+
+
+def test_a_star_stands_where_a_pair_is_significant(compared, undrawn):
+    """Not where its p-value alone is low."""
+    folder, result = compared("lahc,rs,ga")
+    result = copy.deepcopy(result)
+    for pair, significant in zip(result["significance"]["pairs"], (True, False, False), strict=True):
+        pair.update(p=0.01, significant=significant)
+    source = write_page(folder, result).read_text(encoding="utf-8")
+    assert source.count("<strong>0.010*</strong>") == 2  # in either order
+    assert source.count('<td class="num">0.010</td>') == 4
+
+
+def test_a_negative_lowest_cost_has_a_minus(compared, undrawn):
+    folder, result = compared("lahc,rs")
+    result["landscape"]["best"] = -1.25
+    assert "Lowest cost of all−1.2500" in "".join(Page(write_page(folder, result).read_text()).text.split("\n"))
 
 
 def test_friedman_in_words():
     assert "says nothing" in friedman(None)
     assert "not all alike (p < 0.001)" in friedman(1e-9)
     assert "not all alike (p = 0.049)" in friedman(0.049)
-    assert "may all be alike (p = 0.050)" in friedman(0.05)
+    assert "may all be alike (p = 0.050), so that no pair is called significant" in friedman(0.05)

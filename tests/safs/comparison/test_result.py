@@ -67,6 +67,26 @@ def test_everything_failing_is_a_result_too(evaluated):
     assert summary_lines(result)
 
 
+def test_whoever_finds_the_one_assignment_that_trains_is_among_the_best(evaluated):
+    """Among the best two, the second of which failed."""
+    costs = [1.0] + [math.inf] * 255
+    result = evaluated({"lahc": [[None, 1.0]], "rs": [[None, None]]}, costs=costs, iterations=2)
+    assert result["setting"]["best"]["best_1"] == 2
+    assert [each["reach"]["best_1"]["by_seed"] for each in result["searchers"]] == [[2], [None]]
+
+
+def test_the_best_share_ends_where_failures_begin(evaluated):
+    costs = [float(n) for n in range(3)] + [math.inf] * 97
+    (each,) = evaluated({"rs": [[None, 2.0]]}, costs=costs)["searchers"]
+    assert each["reach"]["best_5"]["by_seed"] == [2]
+
+
+def test_costs_below_zero_have_a_minus(evaluated):
+    result = evaluated({"lahc": [[-1.0], [-2.0]], "rs": [[-1e6], [-1e6]]})
+    assert "−1.5000 ± 0.7071" in shown(result)
+    assert "−1.00e+06 ± 0.0000" in shown(result)
+
+
 def shown(result):
     """Return the table of the terminal as text of one line."""
     console = Console(width=200, file=io.StringIO())
@@ -155,11 +175,19 @@ def test_a_searcher_that_wins_often_but_loses_more_is_not_called_better(evaluate
     assert "Better by the signed ranks, though not by mean rank: rs" in conclusion(result)
 
 
-def test_nothing_is_called_worse_where_friedmans_test_finds_no_difference(evaluated):
-    result = clearly("lahc", "rs", evaluated)
-    result["significance"]["friedman"] = 0.2
-    assert "Significantly worse" not in conclusion(result)
-    assert "Not told apart from lahc by 12 seeds: rs" in conclusion(result)
+@pytest.fixture
+def alike(evaluated):
+    """A comparison whose lahc and rs differ significantly, but for Friedman's test of all three."""
+    rs = [1.0 + seed / 100 for seed in range(22)] + [-0.01 - seed / 1000 for seed in range(18)]
+    finals = {"lahc": [0.0] * 40, "rs": rs, "sa": [5.0, -5.0] * 20}
+    return evaluated({label: [[cost] for cost in costs] for label, costs in finals.items()}, iterations=1)
+
+
+def test_nothing_is_called_different_where_friedmans_test_finds_no_difference(alike):
+    assert min(pair["p"] for pair in alike["significance"]["pairs"]) < 0.05 < alike["significance"]["friedman"]
+    assert "Significantly worse" not in conclusion(alike)
+    found = agreement(alike, alike)
+    assert (found["verdict"], found["certain"], found["both"]) == ("cannot tell", 0, 0)
 
 
 def test_two_comparisons_agree_or_contradict_only_where_both_are_sure(evaluated):

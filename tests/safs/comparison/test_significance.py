@@ -60,6 +60,31 @@ def test_failed_runs_are_worst_and_equal_to_each_other():
     assert found.pairs["a", "b"] < 0.1
 
 
+def test_no_pair_is_significant_where_friedmans_test_finds_no_difference():
+    """Seed by seed b is nearly as often better as worse, but then by less; c is far off, either way."""
+    finals = {
+        "a": [0.0] * 40,
+        "b": [1.0 + seed / 100 for seed in range(22)] + [-0.01 - seed / 1000 for seed in range(18)],
+        "c": [5.0, -5.0] * 20,
+    }
+    found = compare_finals(finals)
+    assert found.pairs["a", "b"] < 0.05 < found.friedman
+    assert not any(pair["significant"] for pair in found.to_json()["pairs"])
+    two = compare_finals({name: finals[name] for name in "ab"})
+    assert two.friedman is None
+    assert two.significant(("a", "b"))
+    (pair,) = two.to_json()["pairs"]
+    assert pair["significant"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_largest_numbers_differ_as_others_do():
+    largest = np.finfo(np.float64).max
+    found = compare_finals({"a": [largest] * 8, "b": [-largest] * 8})
+    assert found.better["a", "b"] == "b"
+    assert found.significant(("a", "b"))
+
+
 @pytest.mark.parametrize(
     "finals",
     [{"a": [1.0]}, {"a": [1.0, 2.0]}, {"a": [1.0], "b": [2.0]}, {"a": [1.0] * 3, "b": [1.0] * 3, "c": [1.0] * 3}],
