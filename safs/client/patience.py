@@ -52,6 +52,6 @@ class Patience:
         if not error.temporary or self._failures >= self._attempts or wish > _LONGEST_WISH:
             raise error
         if self._failures == 2:  # the first may be over before anybody reads of it
-            _log.warning("%s Trying again for a while.", error)
+            _log.warning("Trying again for a while: %s", error)
         pause = min(self._first * 2 ** (self._failures - 1), self._longest) * random.uniform(0.5, 1.0)
         self._sleep(max(pause, wish))
