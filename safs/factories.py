@@ -56,7 +56,7 @@ def users_code(what: str) -> Iterator[None]:
             f'{what}: it called sys.exit({error.code!r}); do that under `if __name__ == "__main__":` only.'
         ) from error
     except Exception as error:
-        if out_of_memory(error):
-            raise SafsError(f"{what}: there is not enough memory for it here.") from error
         said = f": {brief(error)}" if str(error).strip() else ""
+        if out_of_memory(error):
+            raise SafsError(f"{what}: there is not enough memory for it here{said}") from error
         raise SafsError(f"{what}: {type(error).__name__}{said}") from error

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-_SAID = (
-    "can't allocate memory",
-    "CUDA error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
-)
-"""On a CPU, and where CUDA or its libraries find no memory."""
+_OF_DEVICE = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+"""What CUDA and its libraries say that find no memory."""
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Return whether there was no memory left."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, which may not be loaded
+    """Return whether there was no memory left, on the host or on a device."""
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, which may not be loaded
         return True
-    return isinstance(error, RuntimeError) and any(said in str(error) for said in _SAID)
+    of_device = isinstance(error, RuntimeError) and any(said in str(error) for said in _OF_DEVICE)
+    return of_device or host_out_of_memory(error)
+
+
+def host_out_of_memory(error: Exception) -> bool:
+    """Return whether the host had no memory left."""
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))

@@ -36,14 +36,16 @@ def create(
     from safs.service.store import tokens
 
     limits = {"most_queued": queued, "most_bytes": upload_bytes, "most_gpus": gpus}
-    with _database(home, settings, new=True) as database, database.writing() as connection:
-        secret = tokens.create(connection, name, scope, **limits)  # type: ignore[arg-type]
-        try:
-            typer.echo(secret)  # before it becomes good: what is shown only once must not be lost
-        except OSError as error:
-            raise SafsError(f"The token cannot be printed ({error.strerror}); none was made.") from error
-        if len(tokens.every(connection)) == 1:  # said, as it may be the wrong home
-            typer.echo(f"It is the first token of {database.engine.url}.", err=True)
+    with _database(home, settings, new=True) as database:
+        with database.writing() as connection:
+            secret = tokens.create(connection, name, scope, **limits)  # type: ignore[arg-type]
+            first = len(tokens.every(connection)) == 1
+            try:
+                typer.echo(secret)  # before it becomes good: what is shown only once must not be lost
+            except OSError as error:
+                raise SafsError(f"The token cannot be printed ({error.strerror}); none was made.") from error
+        if first:  # said, as it may be the wrong home
+            typer.echo(f"It is the first token of the database {database.engine.url.database}.", err=True)
 
 
 @app.command("revoke")

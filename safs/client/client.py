@@ -20,7 +20,7 @@ from spaces.errors import SafsError, shown
 T = TypeVar("T")
 
 _STUDY_ID = re.compile(r"[0-9a-f]{24}")
-_EVENT_ID = re.compile(r"[0-9]{1,19}")
+_EVENT_ID = re.compile(r"[0-9]{1,18}")
 _TRIAL_ID = re.compile(r"[0-9a-f]{16}")
 _PAGE = 200
 _POLL = 1.0
@@ -130,7 +130,7 @@ class Client:
             after: the id of the last event that is known, or None for all from the beginning.
         """
         if after is not None and not _EVENT_ID.fullmatch(after):
-            raise SafsError(f"An event's id is a number, but got {shown(after)}.")
+            raise SafsError(f"An event's id is a number of at most 18 digits, but got {shown(after)}.")
         return follow_events(self._connection, f"{_path(study)}/events", lambda: self.study(study), after)
 
     def log(self, study: str, offset: int = 0) -> LogPart:
@@ -149,7 +149,7 @@ class Client:
         """
         path, offset = f"{_path(study)}/log", 0
         while True:
-            part = self._log_part(path, offset, FOLLOWING)
+            part = self._log_part(path, offset, FOLLOWING if wait else USUAL)
             if part.content:
                 yield part.content
             if part.complete or not (part.content or wait):

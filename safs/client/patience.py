@@ -12,7 +12,7 @@ from safs.client.errors import ServiceError, Unreachable
 USUAL = 7
 """Attempts that outlast a server that is started anew."""
 FOLLOWING = 10
-"""Attempts of what goes on for long, and has come forward before."""
+"""Attempts of what goes on for long."""
 _LONGEST_WISH = 10.0
 """Seconds beyond which a server's Retry-After is for people to wait, not for a program that says nothing."""
 _log = logging.getLogger(__name__)

@@ -31,6 +31,7 @@ def agreement(result: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, 
     return {
         "with": other["landscape"]["name"],
         "seeds": [len(each["setting"]["seeds"]) for each in (result, other)],
+        "left_out": [key[0] for finals in (ours, theirs) for key in finals if key not in shared],
         "ranks": {key[0]: [here.ranks[key[0]], there.ranks[key[0]]] for key in shared},
         "tau": _tau(here, there),
         "verdict": "contradicts" if reversed_pairs else "agrees" if both else "cannot tell",

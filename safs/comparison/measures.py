@@ -16,8 +16,7 @@ def incumbents(costs: Sequence[float | None], evaluations: int, start: Sequence[
     """Return the lowest cost known after each evaluation, infinity before the first success.
 
     Args:
-        costs: in the order of the evaluations, None where one failed; fewer than `evaluations` if the space was
-            exhausted.
+        costs: in the order of the evaluations, None where one failed; after the last of them its incumbent stays.
         evaluations: the length of the result.
         start: the costs of what was known before the first evaluation.
     """

@@ -172,6 +172,8 @@ def agreement(values: Mapping[str, Any]) -> str:
         told += f" by mean rank; Kendall's τ of the mean ranks is {tau}."
     else:
         told += f" Kendall's τ of the mean ranks is {tau}."
+    if values["left_out"]:
+        told += f" Searchers that only one of the two has are left out: {', '.join(values['left_out'])}."
     if values["settings"]:
         differ = "; ".join(f"{name} {here} and {there}" for name, (here, there) in values["settings"].items())
         told += f" The settings differ (here and there): {differ}."

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from safs.out_of_memory import out_of_memory
+from safs.out_of_memory import host_out_of_memory
 from spaces.errors import SafsError
 
 _REMEDY = "make them smaller by `data.image_size`, or use fewer"
@@ -35,7 +35,7 @@ def check_room(shape: Sequence[int], itemsize: int, *, beside: int = 0) -> None:
 
 def no_memory(error: Exception) -> SafsError | None:
     """Return the error to show instead of one that says that the host gave no memory, or None if it is another."""
-    if out_of_memory(error):
+    if host_out_of_memory(error):
         return SafsError(
             f"The images take more of the host's memory than this process can have, with "
             f"{free_host_memory() / 1e9:.1f} GB free; {_REMEDY}."

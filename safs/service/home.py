@@ -36,7 +36,9 @@ def home_in_use(folder: Path | None) -> Path:
     try:
         (path / FILE).stat()
     except (FileNotFoundError, NotADirectoryError):
-        raise SafsError(f"No service has been in {path}; set --home or {VARIABLE}.") from None
+        raise SafsError(
+            f"No service has been in {path}; set --home or {VARIABLE}, or name its database by --settings."
+        ) from None
     except OSError as error:
         raise SafsError(f"The folder {path} cannot be read ({error.strerror}); set --home or {VARIABLE}.") from error
     return path

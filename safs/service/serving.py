@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,6 +58,7 @@ def serve(
         listening: the socket.
         worker: the arguments of `safs` that start a worker, or None for no worker.
     """
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # whoever sends a damaged form is told so
     app = make_app(settings, database, storage, runs_here=worker is not None)
     config = uvicorn.Config(
         app,

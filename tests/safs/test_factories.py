@@ -49,7 +49,7 @@ def test_what_is_no_factory_is_one_line(name, message):
     [
         (ValueError("first\nsecond"), "it failed: ValueError: first"),
         (KeyError("a"), "it failed: KeyError: 'a'"),
-        (MemoryError(), "it failed: there is not enough memory for it here."),
+        (MemoryError(), "it failed: there is not enough memory for it here"),
         (SystemExit(), 'it failed: it called sys.exit(None); do that under `if __name__ == "__main__":` only.'),
         (
             SystemExit("a\nb"),

@@ -10,12 +10,15 @@ from fastapi import Header, Path, Query
 from safs.service.states import State
 from spaces.errors import UnknownNameError, shown
 
+MOST_NAME = 100
 _STUDY, _TRIAL, _EVENT = "^[0-9a-f]{24}$", "^[0-9a-f]{16}$", "^[0-9]{0,18}$"
+_KEY = "^[ -~]{1,200}$"
 _NAME = r"^[^\x00-\x1f\x7f]*$"
 _FORMS = {
     _STUDY: "A study's id has 24 digits of 0-9 and a-f, as `safs list` shows them",
     _TRIAL: "A trial's id has 16 digits of 0-9 and a-f",
-    _EVENT: "An event's id is a number",
+    _EVENT: "An event's id is a number of at most 18 digits",
+    _KEY: "An Idempotency-Key is 1 to 200 printable characters of ASCII",
     _NAME: "A name has no control characters",
 }
 
@@ -23,7 +26,8 @@ StudyId = Annotated[str, Path(pattern=_STUDY, examples=["1a2006f2c0d2f0aa71b3c9d
 TrialId = Annotated[str, Path(pattern=_TRIAL)]
 LaterThan = Annotated[str, Header(alias="last-event-id", pattern=_EVENT)]
 OlderThan = Annotated[str | None, Query(pattern=_STUDY)]
-PartOfName = Annotated[str, Query(max_length=100, pattern=_NAME)]
+PartOfName = Annotated[str, Query(max_length=MOST_NAME, pattern=_NAME)]
+IdempotencyKey = Annotated[str | None, Header(pattern=_KEY)]
 
 
 def refused(error: Mapping[str, Any]) -> tuple[str, str]:

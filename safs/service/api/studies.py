@@ -6,15 +6,15 @@ import json
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from safs.service.api.allowance import allowance
 from safs.service.api.auth import Reader, Submitter, owner
 from safs.service.api.context import Service, Serving
-from safs.service.api.parameters import OlderThan, PartOfName, StudyId
+from safs.service.api.parameters import MOST_NAME, IdempotencyKey, OlderThan, PartOfName, StudyId
 from safs.service.api.problems import Problem, documented
 from safs.service.api.schemas import MeAnswer, StudiesAnswer, StudyAnswer, TrialsAnswer, answered, shown
-from safs.service.api.submission import MOST_NAME, MOST_PRIORITY, accept
+from safs.service.api.submission import MOST_PRIORITY, accept
 from safs.service.api.uploads import FILES, TEXTS
 from safs.service.picture import picture
 from safs.service.states import State
@@ -59,7 +59,7 @@ async def submit(
     response: Response,
     service: Serving,
     token: Submitter,
-    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> dict[str, Any]:
     """Submit a study: its config, and its pruned checkpoint if it does not train and prune a network itself.
 

@@ -19,6 +19,7 @@ from safs.files import write_atomically
 from safs.service import policy
 from safs.service.api.allowance import Allowance, allowance
 from safs.service.api.context import Service
+from safs.service.api.parameters import MOST_NAME
 from safs.service.api.problems import Problem
 from safs.service.api.uploads import Form, receive
 from safs.service.fields import field_of
@@ -31,7 +32,6 @@ from safs.service.store.submissions import Submission
 from safs.service.store.tokens import Token
 from spaces.errors import SafsError
 
-MOST_NAME = 100
 MOST_PRIORITY = 100
 _PRUNED_ALREADY = "The checkpoint is pruned already and keeps its mask; the config's `prune` was left out."
 

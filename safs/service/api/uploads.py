@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
 import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -29,7 +28,6 @@ STALLED_S = 60.0
 _MOST_HEADER = 8_192
 _OVERHEAD = 1_000_000
 """Bytes that a form may have beside its parts."""
-logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # whoever sends a damaged form is told so
 
 
 @dataclass(frozen=True)

@@ -172,11 +172,11 @@ def test_a_study_is_called_after_its_file_as_far_as_that_can_be(stub, config, ca
 
 def test_the_list_is_a_table_or_json(stub, call_safs):
     odd = study("FAILED", reason="OOM", name="[red]\x1b[2J", created="2026-11-21T22:18:56.123Z", progress=PROGRESS)
-    stub.on("/studies", answer({"studies": [odd, study()], "next": None}))
+    stub.on("/studies", answer({"studies": [odd, study(progress=PROGRESS | {"done": 0.996})], "next": None}))
     code, out, _ = call_safs("list", "--state", "failed", "--state", "RUNNING", "--name", "x", "--limit", "7")
     assert (code, out.count(ID)) == (0, 2)
     assert "\x1b" not in out
-    for words in ("FAILED (OOM)", "40 %", "[red]?[2J"):
+    for words in ("FAILED (OOM)", "40 %", "99 %", "[red]?[2J"):
         assert words in out
     assert stub.requests[0].query == [("state", "FAILED"), ("state", "RUNNING"), ("name", "x"), ("limit", "7")]
     code, out, _ = call_safs("list", "-o", "json", "--limit", "1")

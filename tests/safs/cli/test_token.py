@@ -20,7 +20,7 @@ def token(call_safs, monkeypatch, tmp_path):
 
     def call(*arguments):
         code, out, err = call_safs("token", *arguments)
-        assert (code, err[:27]) in ((0, ""), (0, "It is the first token of sq"))
+        assert (code, err[:27]) in ((0, ""), (0, "It is the first token of th"))
         return out
 
     return call
@@ -121,4 +121,4 @@ def test_a_database_that_is_named_needs_no_home(tmp_path, call_safs, monkeypatch
 
 def test_the_first_token_says_what_it_is_for(tmp_path, call_safs):
     said = [call_safs("token", "create", name, "--home", tmp_path / "home")[2] for name in ("one", "two")]
-    assert said == [f"It is the first token of sqlite:///{tmp_path / 'home' / 'safs.db'}.\n", ""]
+    assert said == [f"It is the first token of the database {tmp_path / 'home' / 'safs.db'}.\n", ""]

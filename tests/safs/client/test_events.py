@@ -69,6 +69,13 @@ def test_a_log_is_read_as_far_as_it_is_there(stub, client):
     assert list(client.follow_log(ID, wait=False)) == [b"a", b"b"]
 
 
+def test_who_does_not_follow_a_log_waits_for_no_longer_than_others(stub, client, pauses):
+    stub.on(f"{PATH}/log", drop)
+    with pytest.raises(Unreachable):
+        list(client.follow_log(ID, wait=False))
+    assert len(pauses) == 6
+
+
 def test_where_a_piece_of_a_log_ends_is_the_servers_word(stub, client):
     stub.on(f"{PATH}/log", logged("the end\n", 5000, complete=True), answer(b"the end"))
     assert client.log(ID, -8) == LogPart(b"the end\n", 5000, True)

@@ -136,7 +136,7 @@ def test_intervals_hold_what_they_are_of(evaluated):
     assert rs["beats_random_interval"] == [0.5, 0.5]
 
 
-def test_the_budget_left_by_an_exhausted_space_keeps_the_last_incumbent(evaluated):
+def test_after_the_last_evaluation_its_incumbent_stays(evaluated):
     (each,) = evaluated({"rs": [[3.0, 1.0]]}, iterations=4)["searchers"]
     assert each["runs"][0]["incumbent"] == [3.0, 1.0, 1.0, 1.0]
     assert (each["evaluations"], each["epochs"]) == (2, 2)

@@ -51,4 +51,6 @@ def test_images_may_take_what_is_free(monkeypatch):
 
 def test_only_errors_of_memory_are_taken_for_such():
     assert no_memory(RuntimeError("a shape that does not fit")) is None
+    assert no_memory(RuntimeError("CUDA error: out of memory")) is None
+    assert no_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"))
     assert "`data.image_size`" in str(no_memory(MemoryError()))

@@ -37,8 +37,8 @@ def check(admission, folder):
     return asyncio.run(admission.check(folder))
 
 
-def checked(folder, *, runs_here):
-    return Config.from_mapping(yaml.safe_load(check(Admission(Limits(), runs_here=runs_here), folder)))
+def checked(folder, *, runs_here, **limits):
+    return Config.from_mapping(yaml.safe_load(check(Admission(Limits(**limits), runs_here=runs_here), folder)))
 
 
 def forked_from():
@@ -69,7 +69,7 @@ def test_what_does_not_fit_into_the_memory_of_a_check_is_told_so(folder):
     model = {"name": "torchvision/resnet18", "kwargs": {"num_classes": 10**8}}
     (folder / "config.yaml").write_text(yaml.safe_dump(TINY | {"model": TINY["model"] | model}))
     with pytest.raises(FieldError, match="'torchvision/resnet18' could not be built: there is not enough memory"):
-        checked(folder, runs_here=False)
+        checked(folder, runs_here=False, admission_memory=4 * 2**30)
 
 
 def test_when_it_is_killed_the_next_knows_no_more_than_it_did(folder, monkeypatch):

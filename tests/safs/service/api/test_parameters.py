@@ -25,7 +25,12 @@ def test_misspelt_parameters_are_refused(client, server, study):
         ("?name=%00x", {}, "name", "A name has no control characters, but got '\\x00x'."),
         ("/xyz", {}, "id", "A study's id has 24 digits of 0-9 and a-f, as `safs list` shows them, but got 'xyz'."),
         (f"/{'0' * 24}/trials/x/log", {}, "trial_id", "A trial's id has 16 digits of 0-9 and a-f, but got 'x'."),
-        (f"/{'0' * 24}/events", {"Last-Event-ID": "y"}, "last-event-id", "An event's id is a number, but got 'y'."),
+        (
+            f"/{'0' * 24}/events",
+            {"Last-Event-ID": "y"},
+            "last-event-id",
+            "An event's id is a number of at most 18 digits, but got 'y'.",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_as_people_say_it(client, path, headers, field, sentence):

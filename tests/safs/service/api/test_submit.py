@@ -75,6 +75,13 @@ def test_parts_that_are_too_large_or_stand_there_twice(client, server, untouched
     assert "twice" in refused(answer)
 
 
+def test_a_damaged_form_is_said_to_its_sender_alone(client, server, untouched):
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    answer = client.post("/v1/studies", content=b"--going\r\n", headers=headers)
+    assert refused(answer) == "The form is damaged: it does not keep to multipart/form-data."
+    assert "boundary" not in server.said()
+
+
 def test_half_an_upload_leaves_nothing(server, client, untouched):
     token = server.make_token("cut off")
     head = (
@@ -128,7 +135,9 @@ def test_idempotency(client, server):
     assert again.json()["id"] == first.json()["id"]
     assert again.headers["location"] == first.headers["location"]
     assert "another request" in refused(submitted(client, {}, {"Idempotency-Key": "k"}, name="other"), 409)
-    refused(submitted(client, {}, {"Idempotency-Key": "k" * 201}), 422)
+    for key in ("", "k" * 201, "a\tb"):
+        told = refused(submitted(client, {}, {"Idempotency-Key": key}), 422)
+        assert told.startswith("An Idempotency-Key is 1 to 200 printable characters of ASCII, but got")
     with server.client(server.make_token("somebody else")) as other:
         assert submitted(other, {}, {"Idempotency-Key": "k"}, name="same").json()["id"] != first.json()["id"]
 
