@@ -20,6 +20,8 @@ _WEIGHTS = ((1 / 3, 1 / 3, 1 / 3), (0.5, 0.0, 0.5))
 """Shares of the three kernels in the variance, to choose from."""
 _NOISE = (1e-2, 1e-1)
 """The variance of a cost's noise, in units of that of the costs, to choose from."""
+_BLOCK = 240
+"""How many moves are looked at at a time: what is worked out of so many stays in a processor's cache."""
 
 
 class GaussianProcess:
@@ -43,20 +45,26 @@ class GaussianProcess:
         self._points, self._values, self._operators = points, values, operators
         alike = likeness(points, points, operators)
         grid = [chosen] if chosen else [(weights, noise) for weights in _WEIGHTS for noise in _NOISE]
-        fits = [self._fit(self._correlation(*alike, weights), noise) for weights, noise in grid]
+        correlations = {weights: self._correlation(*alike, weights) for weights, _ in grid}
+        fits = [self._fit(correlations[weights], noise) for weights, noise in grid]
         best = int(np.argmax([likelihood for likelihood, _ in fits]))
         self._chosen, self._whiten = grid[best], np.linalg.inv(fits[best][1]).T
 
     def _fit(self, correlation: Array, noise: float) -> tuple[float, Array]:
         """Return the log likelihood of the values, up to a constant, and the factor of their covariance."""
-        factor = np.linalg.cholesky(correlation + noise * np.eye(len(correlation)))
+        covariance = correlation.copy()
+        covariance.flat[:: len(correlation) + 1] += noise  # the diagonal
+        factor = np.linalg.cholesky(covariance)
         whitened = np.linalg.solve(factor, self._values)
         return float(-0.5 * whitened @ whitened - np.log(np.diag(factor)).sum()), np.asarray(factor)
 
     def _correlation(self, agree: Codes, cosine: Array, weights: tuple[float, ...]) -> Array:
         share = np.arange(self._points.shape[1] + 1) / self._points.shape[1]
         by_sites = weights[0] * share + weights[2] * np.exp((share - 1) / _LENGTH)
-        return np.asarray(by_sites.take(agree) + weights[1] * cosine)
+        correlation: Array = by_sites.take(agree)
+        if weights[1]:
+            correlation += weights[1] * cosine
+        return correlation
 
     def _predict(self, agree: Codes, cosine: Array) -> tuple[Array, Array]:
         """Return means and standard deviations of costs, from how alike assignments are to the points."""
@@ -76,10 +84,14 @@ class GaussianProcess:
 
     def improvement(self, parents: Codes, moves: Moves, best: float) -> Array:
         """Return by how much what moves lead to is expected to be below a cost (Jones et al. 1998): [moves]."""
-        mean, deviation = self._predict(*moved_likeness(parents, moves, self._points, self._operators))
+        parts = [
+            self._predict(*moved_likeness(parents, moves[begin : begin + _BLOCK], self._points, self._operators))
+            for begin in range(0, len(moves), _BLOCK)
+        ]
+        mean, deviation = (np.concatenate(part) for part in zip(*parts, strict=True))
         z = (best - mean) / deviation
         density = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
-        below = 0.5 * (1 + np.array([math.erf(value) for value in z / math.sqrt(2)]))
+        below = 0.5 * (1 + np.array([*map(math.erf, (z / math.sqrt(2)).tolist())]))
         return np.asarray(deviation * (z * below + density))
 
 
@@ -100,13 +112,14 @@ def moved_likeness(parents: Codes, moves: Moves, points: Codes, operators: int) 
     agree += here == new[:, None]
     agree -= here == old[:, None]
     counts, of_parents = np.ascontiguousarray(_counts(points, operators).T), _counts(parents, operators)
-    product = (of_parents @ counts)[parent]
-    product += counts[new]
-    product -= counts[old]
+    whole = counts.astype(np.int32)  # half of what floats take, and as exact
+    product = (of_parents @ counts).astype(np.int32)[parent]
+    product += whole[new]
+    product -= whole[old]
     squares = (of_parents**2).sum(1)[parent] + 2 * (of_parents[parent, new] - of_parents[parent, old]) + 2
-    product /= np.sqrt(squares)[:, None]
-    product /= np.sqrt((counts**2).sum(0))
-    return agree, product
+    cosine = product / np.sqrt(squares)[:, None]
+    cosine /= np.sqrt((counts**2).sum(0))
+    return agree, cosine
 
 
 def _counts(points: Codes, operators: int) -> Array:

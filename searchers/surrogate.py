@@ -82,7 +82,7 @@ class SurrogateSearch(Searcher):
         return tuple(genes)
 
     def _coded(self, assignments: Sequence[Assignment]) -> Codes:
-        numbers = [[self._numbers[name] for name in assignment] for assignment in assignments]
+        numbers = [[*map(self._numbers.__getitem__, assignment)] for assignment in assignments]
         return np.array(numbers, dtype=np.int16)
 
     def _moves(self, parents: Codes, asked: Codes) -> Moves:
