@@ -86,7 +86,7 @@ def read_form(config: Path, settings: Sequence[str], checkpoint: Path | None, ma
     from spaces.errors import SafsError
 
     text = read_text(config)
-    values = parse_mapping(text, config)
+    values = parse_mapping(text, f"The config {config}")
     for setting in settings:
         lay_over(values, setting)
     model = named(values.get("model"))

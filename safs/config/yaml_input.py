@@ -30,21 +30,16 @@ def read_text(path: Path) -> str:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return the mapping in a YAML file; SafsError if there is none."""
-    return parse_mapping(read_text(path), path)
+    return parse_mapping(read_text(path), f"The config {path}")
 
 
-def parse_mapping(text: str, path: Path) -> dict[str, Any]:
-    """Return the mapping in the text of a YAML file; SafsError if there is none."""
-    values = parse_yaml(text, f"The config {path}")
-    return checked_mapping(values, f"The config {path}")
-
-
-def checked_mapping(values: Any, what: str) -> dict[str, Any]:
-    """Return the value of a YAML text if it is a mapping.
+def parse_mapping(text: str, what: str) -> dict[str, Any]:
+    """Return the mapping that a YAML text holds.
 
     Raises:
-        SafsError: if it is none; it begins with `what`, the name of the text.
+        SafsError: if there is none; it begins with `what`, the name of the text.
     """
+    values = parse_yaml(text, what)
     if not isinstance(values, dict):
         kind = "empty" if values is None else f"a {type(values).__name__}"
         raise SafsError(f"{what} must be a YAML mapping of keys to values, but is {kind}.")

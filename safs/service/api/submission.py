@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from safs.checkpoints.source import TRUST
 from safs.config.schema import Config
-from safs.config.yaml_input import checked_mapping, parse_yaml
+from safs.config.yaml_input import parse_mapping
 from safs.files import write_atomically
 from safs.service import policy
 from safs.service.api.allowance import Allowance, allowance
@@ -124,7 +124,7 @@ def _config(service: Service, form: Form) -> Config:
     if "config" not in form.texts:
         raise Problem(400, "The form has no part `config`, the study as YAML.", field="config")
     try:
-        values = checked_mapping(parse_yaml(form.texts["config"], "The config"), "The config")
+        values = parse_mapping(form.texts["config"], "The config")
         files = {name: upload.name for name, upload in form.files.items()}
         return policy.admitted(values, files, service.settings)
     except SafsError as error:
